@@ -1,0 +1,1 @@
+"""A rootless sandbox for running untrusted code."""

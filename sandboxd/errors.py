@@ -1,0 +1,93 @@
+"""The whole exception tree: one class per answer to "whose fault is it?".
+
+==================  =====================  =======================================
+class               at fault               gRPC status
+==================  =====================  =======================================
+`JobError`          the caller             INVALID_ARGUMENT, one violation a field
+`PreconditionError` the caller's wish      FAILED_PRECONDITION
+`Busy`              nobody: try later      RESOURCE_EXHAUSTED
+`HostError`         the operator           UNAVAILABLE
+`StageError`        us                     INTERNAL, with stage and errno
+==================  =====================  =======================================
+
+A program that fails or overruns a limit is no exception at all: it is an `Outcome`.
+"""
+
+from __future__ import annotations
+
+import errno as errno_names
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+class SandboxdError(Exception):
+    """The root of everything that sandboxd raises."""
+
+    reason = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field of a request that breaks a rule: its path (``limits.cpu_time``) and the rule."""
+
+    field: str
+    rule: str
+
+
+class JobError(SandboxdError):
+    """The job asks for something meaningless; nothing was started."""
+
+    reason = "INVALID_JOB"
+
+    def __init__(self, *violations: Violation) -> None:
+        """Carry every violation found, so that a caller mends them all at once."""
+        super().__init__("; ".join(f"{v.field}: {v.rule}" for v in violations))
+        self.violations = violations
+
+
+class PreconditionError(SandboxdError):
+    """The job asks for something that this host does not offer; nothing was started."""
+
+    def __init__(self, reason: str, subject: str, message: str, remedy: str) -> None:
+        """Name the missing thing (`subject`), why, and what would mend it."""
+        super().__init__(f"{message}; {remedy}")
+        self.reason = reason
+        self.subject = subject
+        self.remedy = remedy
+
+
+class Busy(SandboxdError):  # noqa: N818 - the house's word, see docs/glossary.md
+    """The queue is full; the same request may succeed after `retry_after`."""
+
+    reason = "QUEUE_FULL"
+
+    def __init__(self, message: str, retry_after: timedelta) -> None:
+        """Carry the time after which a new attempt is worth making."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class HostError(SandboxdError):
+    """This host cannot sandbox now: the operator must change something."""
+
+    def __init__(self, reason: str, message: str, remedy: str = "") -> None:
+        """Carry an UPPER_SNAKE reason, one sentence, and the command or setting that mends it."""
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.reason = reason
+        self.remedy = remedy
+
+
+class StageError(SandboxdError):
+    """A step of building, keeping or removing a sandbox failed; no program ran unprotected."""
+
+    reason = "STAGE_FAILED"
+
+    def __init__(self, stage: str, errno: int, detail: str) -> None:
+        """Carry the stage's name (docs/stages.md), the errno (0 if none) and what was attempted."""
+        name = errno_names.errorcode.get(errno, "")
+        cause = f"{name} ({os.strerror(errno)})" if errno else "no errno"
+        super().__init__(f"cannot complete stage {stage}: {detail}: {cause}")
+        self.stage = stage
+        self.errno = errno
+        self.detail = detail

@@ -1,0 +1,243 @@
+"""What is asked: a job, its files, and the rules that make it meaningful.
+
+Decides whether a job makes sense by itself. Never looks at the host: whether a policy, a root or a
+limit is on offer is decided by `plan`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sandboxd.errors import JobError, Violation
+from sandboxd.model.limits import KIB, MIB, Limits
+
+WORKSPACE = "/workspace"
+WRITABLE_PLACES = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - places inside the sandbox
+"""Where a program may write and where input files may go; all on one private tmpfs."""
+
+DEFAULT_ENV: Mapping[str, str] = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": WORKSPACE,
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
+}
+
+MAX_ARGV_BYTES = 1 * MIB
+"""All arguments and the environment together; the kernel's own bound is a quarter of the stack."""
+MAX_ARGUMENT_BYTES = 128 * KIB - 1
+"""One argument or NAME=value, without its NUL: the kernel's MAX_ARG_STRLEN."""
+MAX_ARGUMENT_COUNT = 16384
+MAX_ENV_COUNT = 1024
+MAX_PATH_BYTES = 4095
+MAX_NAME_BYTES = 255
+MAX_FILE_COUNT = 1024
+MAX_INPUT_BYTES = 64 * MIB
+MAX_OUTPUT_COUNT = 256
+MAX_OUTPUT_BYTES = 64 * MIB
+DEFAULT_OUTPUT_FILE_BYTES = 16 * MIB
+
+
+class Network(Enum):
+    """What network a sandbox sees; every one has a network namespace of its own."""
+
+    NONE = "none"
+    LOOPBACK = "loopback"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file placed before the program starts; owned by it, mode 0644 or 0755."""
+
+    path: str
+    """Relative to the job's working directory, or absolute below a writable place."""
+    content: bytes
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPath:
+    """A file, or a glob of files, to bring back when the program has ended."""
+
+    path: str
+    """Below the working directory; `*`, `?`, `[...]` within a name, `**` for any depth."""
+    optional: bool = False
+    """Whether its absence goes unmentioned; else a missing file is reported as `MISSING`."""
+    max_bytes: int | None = None
+    """Above this the file is reported as `TOO_LARGE`; unset means 16 MiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One program to run to its end in a fresh sandbox; checked on construction.
+
+    Raises:
+        JobError: naming every field that breaks a rule, by its proto path.
+
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    working_directory: str = WORKSPACE
+    stdin: bytes = b""
+    files: tuple[InputFile, ...] = ()
+    outputs: tuple[OutputPath, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    policy: str = "default"
+    root: str = "host"
+    network: Network = Network.NONE
+    merge_stderr: bool = False
+    require: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a job that makes no sense by itself."""
+        violations = tuple(_violations(self))
+        if violations:
+            raise JobError(*violations)
+
+
+def placed_path(job: Job, path: str) -> str:
+    """Give the absolute path inside at which an input file is placed."""
+    return path if path.startswith("/") else posixpath.join(job.working_directory, path)
+
+
+def writable_place_of(path: str) -> str | None:
+    """Give the writable place that an absolute path lies in or equals, or None."""
+    return next(
+        (place for place in WRITABLE_PLACES if path == place or path.startswith(place + "/")), None
+    )
+
+
+def _violations(job: Job) -> Iterator[Violation]:
+    yield from _argv_violations(job.argv)
+    yield from _env_violations(job.env)
+    rule = _path_rule(job.working_directory)
+    if not job.working_directory.startswith("/"):
+        rule = "must be absolute"
+    if rule:
+        yield Violation("working_directory", rule)
+        return
+    if len(job.stdin) > MAX_INPUT_BYTES:
+        yield Violation("stdin", f"must be at most {MAX_INPUT_BYTES} bytes")
+    yield from _file_violations(job)
+    yield from _output_violations(job.outputs)
+    size = sum(len(_encoded(text)) + 1 for text in _exec_strings(job))
+    if size > MAX_ARGV_BYTES:
+        yield Violation("argv", f"with env must be at most {MAX_ARGV_BYTES} bytes")
+
+
+def _argv_violations(argv: tuple[str, ...]) -> Iterator[Violation]:
+    if not argv:
+        yield Violation("argv", "must name a program")
+        return
+    if not argv[0]:
+        yield Violation("argv[0]", "must not be empty")
+    if len(argv) > MAX_ARGUMENT_COUNT:
+        yield Violation("argv", f"must have at most {MAX_ARGUMENT_COUNT} entries")
+        return
+    for index, argument in enumerate(argv):
+        rule = _text_rule(argument, MAX_ARGUMENT_BYTES)
+        if rule:
+            yield Violation(f"argv[{index}]", rule)
+
+
+def _env_violations(env: Mapping[str, str]) -> Iterator[Violation]:
+    if len(env) > MAX_ENV_COUNT:
+        yield Violation("env", f"must have at most {MAX_ENV_COUNT} entries")
+        return
+    for name, value in env.items():
+        rule = _text_rule(name, MAX_NAME_BYTES)
+        if not name:
+            rule = "a name must not be empty"
+        elif "=" in name:
+            rule = "a name must not contain '='"
+        rule = rule or _text_rule(value, MAX_ARGUMENT_BYTES - MAX_NAME_BYTES - 1)
+        if rule:
+            yield Violation(f"env[{name[:MAX_NAME_BYTES]!a}]", rule)
+
+
+def _file_violations(job: Job) -> Iterator[Violation]:
+    if len(job.files) > MAX_FILE_COUNT:
+        yield Violation("files", f"must have at most {MAX_FILE_COUNT} entries")
+        return
+    if sum(len(file.content) for file in job.files) > MAX_INPUT_BYTES:
+        yield Violation("files", f"must have at most {MAX_INPUT_BYTES} bytes in all")
+    seen: dict[str, int] = {}
+    for index, file in enumerate(job.files):
+        rule = _path_rule(file.path)
+        path = placed_path(job, file.path)
+        if not rule and (not writable_place_of(path) or path in WRITABLE_PLACES):
+            rule = f"must lie below one of {', '.join(WRITABLE_PLACES)}"
+        if not rule and path in seen:
+            rule = f"is the same place as files[{seen[path]}].path"
+        if rule:
+            yield Violation(f"files[{index}].path", rule)
+        else:
+            seen[path] = index
+    for path, index in seen.items():
+        parent = posixpath.dirname(path)
+        while parent != "/":
+            if parent in seen:
+                rule = f"lies below files[{seen[parent]}].path, which is a file"
+                yield Violation(f"files[{index}].path", rule)
+            parent = posixpath.dirname(parent)
+    if job.working_directory in seen:
+        yield Violation("working_directory", "is a file among `files`")
+
+
+def _output_violations(outputs: tuple[OutputPath, ...]) -> Iterator[Violation]:
+    if len(outputs) > MAX_OUTPUT_COUNT:
+        yield Violation("outputs", f"must have at most {MAX_OUTPUT_COUNT} entries")
+        return
+    seen: set[str] = set()
+    for index, output in enumerate(outputs):
+        rule = _path_rule(output.path)
+        if output.path.startswith("/"):
+            rule = "must be relative to the working directory"
+        elif not rule and output.path in seen:
+            rule = "must not be asked for twice"
+        if rule:
+            yield Violation(f"outputs[{index}].path", rule)
+        seen.add(output.path)
+        limit = output.max_bytes
+        if limit is not None and not 0 < limit <= MAX_OUTPUT_BYTES:
+            rule = f"must be from 1 to {MAX_OUTPUT_BYTES}"
+            yield Violation(f"outputs[{index}].max_bytes", rule)
+
+
+def _path_rule(path: str) -> str | None:
+    if not path:
+        return "must not be empty"
+    rule = _text_rule(path, MAX_PATH_BYTES)
+    if rule:
+        return rule
+    if path == "/":
+        return None
+    parts = path.removeprefix("/").split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        return "must not contain '.', '..' or an empty part"
+    if any(len(_encoded(part)) > MAX_NAME_BYTES for part in parts):
+        return f"must have at most {MAX_NAME_BYTES} bytes in each part"
+    return None
+
+
+def _text_rule(text: str, max_bytes: int) -> str | None:
+    if "\0" in text:
+        return "must not contain NUL"
+    try:
+        size = len(_encoded(text))
+    except UnicodeEncodeError:
+        return "must be valid text"
+    return f"must be at most {max_bytes} bytes" if size > max_bytes else None
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _exec_strings(job: Job) -> Iterator[str]:
+    yield from job.argv
+    for name, value in job.env.items():
+        yield f"{name}={value}"
