@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import errno as errno_names
 import os
-from dataclasses import dataclass
-from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 class SandboxdError(Exception):
@@ -27,8 +29,7 @@ class SandboxdError(Exception):
     reason = "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(NamedTuple):
     """One field of a request that breaks a rule: its path (``limits.cpu_time``) and the rule."""
 
     field: str

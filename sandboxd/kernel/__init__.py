@@ -1,0 +1,1 @@
+"""One file per kernel mechanism, each in two halves: decide (pure) over do (acts)."""

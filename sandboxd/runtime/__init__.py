@@ -1,0 +1,1 @@
+"""The processes: supervisor (in the daemon), launcher, zygote, init, and the channel between."""

@@ -1,0 +1,202 @@
+"""The client of a `sandboxd` server, for asyncio and for plain code.
+
+Speaks in the values of `sandboxd.model` and raises the tree of `sandboxd.errors`; gRPC stays
+inside. A program that fails or overruns a limit is a result, not an exception.
+"""
+
+# ruff: noqa: ASYNC109 - `timeout` is gRPC's deadline, which the server sees too
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict, Unpack
+
+import grpc
+from google.rpc.status_pb2 import Status
+
+from sandboxd.errors import HostError, JobError, Violation
+from sandboxd.model.job import InputFile, Job, Network, OutputPath
+from sandboxd.server import wire
+from sandboxd.v1 import runner_service_pb2 as pb
+from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+    from types import TracebackType
+
+    from sandboxd.model.limits import Limits
+    from sandboxd.model.outcome import RunResult
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),  # a sandbox server is reached directly
+)
+
+DETAILS = "grpc-status-details-bin"
+
+
+class JobFields(TypedDict, total=False):
+    """What may be said of a job beside its arguments; see `sandboxd.model.job.Job`."""
+
+    env: Mapping[str, str]
+    working_directory: str
+    stdin: bytes
+    files: tuple[InputFile, ...]
+    outputs: tuple[OutputPath, ...]
+    limits: Limits
+    policy: str
+    root: str
+    network: Network
+    merge_stderr: bool
+    require: tuple[str, ...]
+
+
+class Client:
+    """Calls a server from asyncio: `async with Client("unix:/path") as client: ...`.
+
+    Addresses are `unix:PATH` or `HOST:PORT`. Cancelling the task that awaits a call kills its job.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Take the server's address; nothing is connected yet."""
+        self._address = address
+
+    async def __aenter__(self) -> Self:
+        """Open the channel; the connection is made by the first call."""
+        self._channel = grpc.aio.insecure_channel(self._address, options=OPTIONS)
+        self._stub: Any = pb_grpc.RunnerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the channel; calls under way are cancelled, and so their jobs killed."""
+        await self._channel.close(None)
+
+    async def run(
+        self, argv: Sequence[str], *, timeout: timedelta | None = None, **fields: Unpack[JobFields]
+    ) -> RunResult:
+        """Run one program to its end in a fresh sandbox; the keywords are the fields of `Job`.
+
+        `timeout` bounds the whole call, queue included; the job is killed when it passes. Unset,
+        the call waits as long as the job's own limits allow.
+
+        Raises:
+            JobError: the job is meaningless or above a ceiling; each field at fault is named.
+            PreconditionError: the job wants what this host does not offer.
+            Busy: the server's queue is full.
+            HostError: the server is not there (reason UNREACHABLE), draining, or cannot sandbox.
+            StageError: building the sandbox failed.
+            TimeoutError: `timeout` passed.
+
+        """
+        return await self.run_job(_job(argv, fields), timeout=timeout)
+
+    async def run_job(self, job: Job, *, timeout: timedelta | None = None) -> RunResult:
+        """Run a job that is made already; as `run` in all else."""
+        response = await self._call(self._stub.Run, wire.from_job(job), timeout)
+        return wire.from_response(response)
+
+    async def get_host(self, *, timeout: timedelta | None = None) -> wire.HostDescription:
+        """Ask what the server's host offers and enforces.
+
+        Raises:
+            HostError: the server is not there (reason UNREACHABLE).
+            TimeoutError: `timeout` passed.
+
+        """
+        response = await self._call(self._stub.GetHost, pb.GetHostRequest(), timeout)
+        return wire.from_host_response(response)
+
+    async def _call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
+        try:
+            return await rpc(request, timeout=_seconds(timeout))
+        except grpc.aio.AioRpcError as error:
+            raise _error_of(error, self._address) from None
+
+
+class SyncClient:
+    """The synchronous twin of `Client`; may be shared by threads."""
+
+    def __init__(self, address: str) -> None:
+        """Take the server's address; nothing is connected yet."""
+        self._address = address
+
+    def __enter__(self) -> Self:
+        """Open the channel; the connection is made by the first call."""
+        self._channel = grpc.insecure_channel(self._address, options=OPTIONS)
+        self._stub: Any = pb_grpc.RunnerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the channel; calls under way are cancelled, and so their jobs killed."""
+        self._channel.close()
+
+    def run(
+        self, argv: Sequence[str], *, timeout: timedelta | None = None, **fields: Unpack[JobFields]
+    ) -> RunResult:
+        """Run one program to its end in a fresh sandbox; as `Client.run`, errors too."""
+        return self.run_job(_job(argv, fields), timeout=timeout)
+
+    def run_job(self, job: Job, *, timeout: timedelta | None = None) -> RunResult:
+        """Run a job that is made already; as `run` in all else."""
+        return wire.from_response(self._call(self._stub.Run, wire.from_job(job), timeout))
+
+    def get_host(self, *, timeout: timedelta | None = None) -> wire.HostDescription:
+        """Ask what the server's host offers and enforces; as `Client.get_host`, errors too."""
+        response = self._call(self._stub.GetHost, pb.GetHostRequest(), timeout)
+        return wire.from_host_response(response)
+
+    def _call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
+        call = rpc.future(request, timeout=_seconds(timeout))
+        try:
+            return call.result()
+        except grpc.RpcError:
+            raise _error_of(call, self._address) from None
+        except BaseException:  # the caller leaves, by Ctrl-C say: its job must not go on
+            call.cancel()
+            raise
+
+
+class _Ended(Protocol):
+    """A call that ended with an error, of either kind of channel."""
+
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
+    def trailing_metadata(self) -> Any: ...  # noqa: ANN401 - each channel has its own type
+
+
+def _job(argv: Sequence[str], fields: JobFields) -> Job:
+    if isinstance(argv, str):  # also a sequence of strings, but never what is meant
+        raise JobError(Violation("argv", "must be a list of strings, not one string"))
+    return Job(argv=tuple(argv), **fields)
+
+
+def _seconds(timeout: timedelta | None) -> float | None:
+    return None if timeout is None else timeout.total_seconds()
+
+
+def _error_of(call: _Ended, address: str) -> Exception:
+    """Give the error that a call ended with; without details it is gRPC's own."""
+    code, message = call.code(), call.details() or ""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return TimeoutError("cannot wait longer for the answer: the timeout passed")
+    for key, value in call.trailing_metadata() or ():
+        if key == DETAILS and isinstance(value, bytes):
+            return wire.error_from(Status.FromString(value))
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return HostError(
+            "UNREACHABLE",
+            f"cannot reach a sandboxd server at {address}: {message}",
+            "start one there with `sandboxd serve`, or correct the address",
+        )
+    return wire.error_from(Status(code=code.value[0], message=message))

@@ -1,0 +1,239 @@
+"""The plan: everything about one job, decided before anything is forked. Pure.
+
+Compiles a job and the host's facts into id maps, cgroup values, and tapes. Read `sandbox_tape`,
+`job_tape` and `program_tape` top down: they are the order of isolation (docs/stages.md).
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxd.errors import PreconditionError
+from sandboxd.host import IdMode
+from sandboxd.kernel import (
+    cgroups,
+    files,
+    idmap,
+    landlock,
+    mounts,
+    namespaces,
+    network,
+    processes,
+    seccomp,
+)
+from sandboxd.model.job import (
+    DEFAULT_ENV,
+    DEFAULT_OUTPUT_FILE_BYTES,
+    WRITABLE_PLACES,
+    Network,
+    placed_path,
+    writable_place_of,
+)
+from sandboxd.model.limits import ROWS, as_text, effective, names
+from sandboxd.model.outcome import EnforcedLimit
+
+if TYPE_CHECKING:
+    from sandboxd.host import Host
+    from sandboxd.model.job import Job
+    from sandboxd.model.limits import Limits
+    from sandboxd.model.policy import Policy
+    from sandboxd.model.tape import Tape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxPlan:
+    """What a blank sandbox needs; jobs with equal plans can take each other's blank sandboxes."""
+
+    root: str
+    proc_mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that one job needs, every value final."""
+
+    sandbox: SandboxPlan
+    limits: Limits
+    policy: Policy
+    cgroup_writes: tuple[cgroups.Write, ...]
+    job_tape: Tape
+    program_tape: Tape
+    outputs: tuple[str, list[list[str | bool | int]]] | None
+    files_content: bytes
+    enforced: tuple[EnforcedLimit, ...]
+
+
+def plan_run(job: Job, host: Host, processors: tuple[int, ...], filter_bytes: int) -> Plan:
+    """Decide one run. `processors`: where it may run; `filter_bytes`: the size of its filter.
+
+    Raises:
+        JobError: a limit is out of bounds.
+        PreconditionError: the policy, the root, the network or a required enforcement is not here.
+
+    """
+    limits = limits_for(job, host)
+    policy = policy_for(job, host)
+    _check_offers(job, host)
+    placed = sum(_pages(len(file.content)) for file in job.files)
+    return Plan(
+        sandbox=SandboxPlan(root=job.root, proc_mode=policy.proc.value),
+        limits=limits,
+        policy=policy,
+        cgroup_writes=cgroups.writes_for(host.tree, limits, placed),
+        job_tape=job_tape(job, limits, placed),
+        program_tape=program_tape(job, host, limits, processors, filter_bytes),
+        outputs=_outputs(job),
+        files_content=b"".join(file.content for file in job.files),
+        enforced=_enforced(limits, host),
+    )
+
+
+def limits_for(job: Job, host: Host) -> Limits:
+    """Give the limits that will really hold."""
+    return effective(job.limits, host.defaults, host.ceilings)
+
+
+def policy_for(job: Job, host: Host) -> Policy:
+    """Find the job's policy on this host."""
+    policy = host.policies.get(job.policy)
+    if policy is None:
+        raise _unknown("POLICY_UNKNOWN", "policy", job.policy, host.policies)
+    return policy
+
+
+def processor_count_for(limits: Limits) -> int:
+    """Tell on how many processors a job runs: a fraction needs a whole one."""
+    return max(1, math.ceil(limits.cpu_count or 1))
+
+
+def root_tape(host: Host) -> Tape:
+    """Tape of a zygote: build the root `host` and move into it."""
+    return mounts.root_tape(host.root_sources)
+
+
+def sandbox_tape(host: Host, plan: SandboxPlan) -> Tape:
+    """Tape of init: furnish a blank sandbox."""
+    init_ids = (idmap.init_ids(keep_saved=bool(host.tree.v1)),) if _has_range(host) else ()
+    return (
+        *cgroups.join(host.tree, "init"),  # before its ids change: v1 compares them
+        *init_ids,
+        *namespaces.init_process(),
+        namespaces.nesting_closed(),
+        *mounts.sandbox_proc(plan.proc_mode),
+        *mounts.scratch(idmap.PROGRAM_ID),
+        namespaces.names(),
+    )
+
+
+def job_tape(job: Job, limits: Limits, placed_bytes: int) -> Tape:
+    """Tape of init: fit the sandbox to its one job."""
+    inodes = len(_placed_inodes(job))
+    size = (limits.scratch_bytes or 0) + placed_bytes
+    working_directory = ()
+    if writable_place_of(job.working_directory):
+        path = job.working_directory
+        working_directory = (files.make_working_directory(path, idmap.PROGRAM_ID),)
+    offset = 0
+    placed = []
+    for file in job.files:
+        mode = 0o755 if file.executable else 0o644
+        path = placed_path(job, file.path)
+        placed.append(files.place(path, mode, idmap.PROGRAM_ID, offset, len(file.content)))
+        offset += len(file.content)
+    read_only = limits.scratch_bytes == 0 or limits.file_count == 0
+    return (
+        mounts.scratch_size(size, inodes + (limits.file_count or 0)),
+        *working_directory,
+        *placed,
+        *((mounts.scratch_read_only(),) if read_only else ()),
+        *((network.loopback_up(),) if job.network is Network.LOOPBACK else ()),
+    )
+
+
+def program_tape(
+    job: Job, host: Host, limits: Limits, processors: tuple[int, ...], filter_bytes: int
+) -> Tape:
+    """Tape of the program: everything between fork and exec."""
+    descriptors = ("stdin", "stdout", "stdout" if job.merge_stderr else "stderr")
+    no_network = job.network is Network.NONE
+    return (
+        *cgroups.join(host.tree, "program"),
+        *processes.session(limits, processors),
+        idmap.bounding_dropped(),
+        *(idmap.program_ids() if _has_range(host) else ()),
+        idmap.capabilities_dropped(),
+        *processes.state(descriptors, job.working_directory),
+        *landlock.restriction(host.landlock_abi, WRITABLE_PLACES, network=not no_network),
+        seccomp.filter_installed(filter_bytes),
+        processes.execution(job.argv, {**DEFAULT_ENV, **job.env}),
+    )
+
+
+def _has_range(host: Host) -> bool:
+    return host.id_mode is IdMode.RANGE
+
+
+def _check_offers(job: Job, host: Host) -> None:
+    if job.root not in host.roots:
+        raise _unknown("ROOT_UNKNOWN", "root", job.root, host.roots)
+    if job.network not in host.networks:
+        offered = [network_.value for network_ in host.networks]
+        raise _unknown("NETWORK_UNAVAILABLE", "network", job.network.value, offered)
+    for name in job.require:
+        enforced = name in names() and host.mechanisms.get(name, "none") != "none"
+        if not enforced and name not in host.features:
+            cause = f"cannot enforce {name!r} on this host"
+            remedy = "ask GetHost (sandboxd host) for what it enforces, and how to mend the rest"
+            raise PreconditionError("ENFORCEMENT_UNAVAILABLE", f"require {name}", cause, remedy)
+
+
+def _unknown(reason: str, kind: str, name: str, known: object) -> PreconditionError:
+    offered = ", ".join(sorted(str(item) for item in known)) if known else "none"  # type: ignore[attr-defined]
+    return PreconditionError(
+        reason, f"{kind} {name}", f"cannot find {kind} {name!r}", f"this host offers: {offered}"
+    )
+
+
+def _placed_inodes(job: Job) -> set[str]:
+    """Name every file and directory that placing makes; the writable places exist already."""
+    found: set[str] = set()
+    paths = [placed_path(job, file.path) for file in job.files]
+    if writable_place_of(job.working_directory):
+        paths.append(job.working_directory)
+    for path in paths:
+        current = path
+        while current not in WRITABLE_PLACES and current != "/":
+            found.add(current)
+            current = posixpath.dirname(current)
+    return found
+
+
+def _outputs(job: Job) -> tuple[str, list[list[str | bool | int]]] | None:
+    if not job.outputs:
+        return None
+    wanted: list[list[str | bool | int]] = [
+        [output.path, output.optional, output.max_bytes or DEFAULT_OUTPUT_FILE_BYTES]
+        for output in job.outputs
+    ]
+    return job.working_directory, wanted
+
+
+def _enforced(limits: Limits, host: Host) -> tuple[EnforcedLimit, ...]:
+    found = []
+    for row in ROWS:
+        value = getattr(limits, row.name)
+        if value is not None:
+            mechanism = host.mechanisms[row.name]
+            if row.name == "cpu_count" and cgroups.cpu_quota_us(limits) is None:
+                mechanism = "affinity"
+            elif row.name == "cpu_count" and "," not in mechanism:
+                value = float(processor_count_for(limits))  # nothing here holds a fraction
+            found.append(EnforcedLimit(row.name, as_text(row, value), mechanism))
+    return tuple(found)
+
+
+def _pages(size: int) -> int:
+    return -(-size // mounts.PAGE_BYTES) * mounts.PAGE_BYTES

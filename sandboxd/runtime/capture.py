@@ -1,0 +1,104 @@
+"""Output pumps: keep the first bytes that a stream wrote, count and drop the rest.
+
+A program that writes without end costs the daemon a bounded buffer and no copy: what is dropped
+is spliced from the pipe to /dev/null inside the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sandboxd.model.outcome import Captured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READ_BYTES = 64 << 10
+DROP_BYTES = 1 << 20
+"""How much is dropped at once, and the pipe's size for it."""
+
+
+class Capture:
+    """One pipe from its making to its end of file."""
+
+    def __init__(
+        self, limit: int, on_kept: Callable[[bytes], None] | None, on_overflow: Callable[[], None]
+    ) -> None:
+        """Make the pipe; call back with each kept piece, and once when the limit is passed.
+
+        The program's id differs from the pipe's owner: only mode 0666 lets it open /dev/stdout.
+        """
+        self._read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._read_fd, False)
+        os.fchmod(self.write_fd, 0o666)
+        self._limit = limit
+        self._on_kept = on_kept
+        self._on_overflow = on_overflow
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+        self._total_bytes = 0
+        self._null_fd = -1
+        self._loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self._read_fd, self._pump)
+
+    def hand_over(self) -> None:
+        """Close our copy of the writing end, once the program has its own."""
+        os.close(self.write_fd)
+        self.write_fd = -1
+
+    async def finish(self, patience: float) -> Captured:
+        """Wait for the end of file, for `patience` seconds at most, and give what was kept."""
+        if not self._end.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._end
+        truncated = self._total_bytes > self._kept_bytes
+        return Captured(b"".join(self._kept), self._total_bytes, truncated)
+
+    def close(self) -> None:
+        """Let go of everything; may be called twice."""
+        if self.write_fd >= 0:
+            self.hand_over()
+        if self._read_fd >= 0:
+            self._loop.remove_reader(self._read_fd)
+            os.close(self._read_fd)
+            self._read_fd = -1
+        if self._null_fd >= 0:
+            os.close(self._null_fd)
+            self._null_fd = -1
+
+    def _pump(self) -> None:
+        try:
+            if self._null_fd >= 0:
+                count = os.splice(self._read_fd, self._null_fd, DROP_BYTES)
+            else:
+                count = self._keep(os.read(self._read_fd, READ_BYTES))
+        except BlockingIOError:
+            return
+        self._total_bytes += count
+        if count == 0:
+            self._loop.remove_reader(self._read_fd)
+            if not self._end.done():
+                self._end.set_result(None)
+        elif self._null_fd < 0 and self._total_bytes > self._limit:
+            self._start_dropping()
+
+    def _keep(self, piece: bytes) -> int:
+        kept = piece[: self._limit - self._kept_bytes]
+        if kept:
+            self._kept.append(kept)
+            self._kept_bytes += len(kept)
+            if self._on_kept is not None:
+                self._on_kept(kept)
+        return len(piece)
+
+    def _start_dropping(self) -> None:
+        self._null_fd = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+        with suppress(OSError):  # only faster: a user's pipes may be at their bound
+            fcntl.fcntl(self._read_fd, fcntl.F_SETPIPE_SZ, DROP_BYTES)
+        self._on_overflow()

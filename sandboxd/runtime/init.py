@@ -1,0 +1,202 @@
+"""init: PID 1 of one sandbox. Furnishes it, starts programs, reaps, brings files out, ends.
+
+Decides nothing: it executes tapes and reports. Never trusts the program, which shares its pid
+namespace but neither its ids nor its memory. Single-threaded; cloned from a zygote, so it must not
+import anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import signal
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sandboxd.kernel import files, syscalls
+from sandboxd.kernel.processes import ABOUT_TO_EXEC
+from sandboxd.runtime import channel as channels
+from sandboxd.runtime.channel import Closed, Message, ProtocolError
+from sandboxd.runtime.tapes import StageFailed, execute
+
+if TYPE_CHECKING:
+    import socket
+
+
+def run(channel: socket.socket, fds: dict[str, int], sandbox_tape: list[Any]) -> NoReturn:
+    """Be PID 1 until the last program has ended or the daemon is gone; never returns.
+
+    Whatever goes wrong, the process ends here: it must not return into the zygote's code.
+    """
+    try:
+        execute(sandbox_tape, fds)
+        children_fd = syscalls.signal_descriptor(signal.SIGCHLD)
+        channels.send(channel, "ready")
+        while not _serve(channel, children_fd, fds):
+            pass
+    except StageFailed as failure:
+        _report(channel, failure)
+    except (Closed, ProtocolError):
+        pass
+    except Exception as error:  # noqa: BLE001 - the last resort of a process that must not return
+        _report(channel, StageFailed("init", 0, f"{type(error).__name__}: {error}"))
+    finally:
+        os._exit(0)
+
+
+def _report(channel: socket.socket, failure: StageFailed) -> None:
+    try:
+        channels.send(channel, "failed", *failure.report)
+    except (Closed, OSError):
+        pass  # nobody listens any more; the exit says the rest
+
+
+def _serve(channel: socket.socket, children_fd: int, fds: dict[str, int]) -> bool:
+    """Serve one program from its start to its end; tell whether it was the last."""
+    message = channels.receive(channel)
+    if message.name != "start":
+        return False
+    number, job_tape, program_tape, outputs, last = message.fields
+    fds = fds | message.fds
+    execute(job_tape, fds)
+    pid = _start(channel, number, program_tape, fds)
+    message.close()
+    if pid is not None:
+        status, clock = _reap_until(pid, channel, children_fd)
+        kill_all()
+        _hand_out(channel, number, outputs)
+        _tell_end(channel, number, status, clock)
+    return bool(last)
+
+
+def _start(
+    channel: socket.socket, number: int, program_tape: list[Any], fds: dict[str, int]
+) -> int | None:
+    """Clone the program straight into its cgroup and report; None when it did not start.
+
+    CLONE_VFORK holds init back until the program has executed or ended, so that one read of the
+    report pipe tells everything.
+    """
+    report_fd, report_end_fd = os.pipe2(os.O_CLOEXEC)
+    pid, pidfd = syscalls.clone3(syscalls.CLONE_VFORK, fds.get("program_cgroup"))
+    if pid == 0:
+        _become_program(program_tape, fds, report_end_fd)
+    clock = time.monotonic_ns()
+    os.close(report_end_fd)
+    os.close(pidfd)
+    record = os.read(report_fd, 65536)
+    os.close(report_fd)
+    if record == ABOUT_TO_EXEC:
+        channels.send(channel, "started", number, clock)
+        return pid
+    os.waitpid(pid, 0)
+    failure = record.removeprefix(ABOUT_TO_EXEC)
+    if not failure:
+        # Died between clone and exec without a word: the daemon knows whether the kernel's OOM
+        # killer did it.
+        raise StageFailed("program", 0, "the program died before exec")
+    stage, number_of_error, detail = json.loads(failure)
+    if stage not in {"exec", "working_directory"}:
+        raise StageFailed(stage, number_of_error, detail)
+    channels.send(channel, "not_started", number, number_of_error, detail)
+    return None
+
+
+def _become_program(program_tape: list[Any], fds: dict[str, int], report_fd: int) -> NoReturn:
+    """Execute the program tape; its last operation is exec, which does not return."""
+    try:
+        execute(program_tape, fds | {"report": report_fd})
+    except StageFailed as failure:
+        os.write(report_fd, json.dumps(failure.report).encode())
+    finally:
+        os._exit(127)
+
+
+def _reap_until(pid: int, channel: socket.socket, children_fd: int) -> tuple[int, int]:
+    """Reap orphans until the program ends; give its wait status and the clock."""
+    poll = select.poll()
+    poll.register(children_fd, select.POLLIN)
+    poll.register(channel, select.POLLIN)
+    while True:
+        for fd, _ in poll.poll():
+            if fd == children_fd:
+                os.read(children_fd, 4096)
+            else:
+                _obey(channels.receive(channel))
+        for ended, status in _ended_children():
+            if ended == pid:
+                return status, time.monotonic_ns()
+
+
+def _obey(message: Message) -> None:
+    if message.name == "kill":
+        _signal_all()
+
+
+def _ended_children() -> list[tuple[int, int]]:
+    ended = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended.append((pid, status))
+
+
+def kill_all() -> None:
+    """Kill every process of this pid namespace but ourselves, and reap them all.
+
+    kill(-1) holds the kernel's task list, and a fork that sees a pending signal starts over: so
+    nothing can be born behind it.
+    """
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return  # nobody is left: every orphan would be our child
+    _signal_all()
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        return
+
+
+def _signal_all() -> None:
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _hand_out(channel: socket.socket, number: int, outputs: list[Any]) -> None:
+    """Send the asked files, opened beneath the working directory and through no link."""
+    if not outputs:
+        return
+    directory, wanted = outputs
+    for found in files.collect(directory, wanted):
+        fds = {} if found.fd is None else {"file": found.fd}
+        channels.send(
+            channel, "file", number, found.path, found.fault, found.executable, fds=fds
+        )
+        if found.fd is not None:
+            os.close(found.fd)
+
+
+def _tell_end(channel: socket.socket, number: int, status: int, clock: int) -> None:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    space = os.statvfs("/workspace")
+    full = [name for name, left in (("scratch_bytes", space.f_bavail), ("file_count", space.f_favail)) if not left]
+    channels.send(
+        channel,
+        "ended",
+        number,
+        status,
+        clock,
+        int(used.ru_utime * 1e6),
+        int(used.ru_stime * 1e6),
+        full,
+    )

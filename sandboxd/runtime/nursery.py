@@ -1,0 +1,351 @@
+"""The daemon's side of launcher and zygotes: starts, watches and replaces them, clones sandboxes.
+
+The daemon never forks: the launcher is started by exec. A lost zygote is replaced by the launcher,
+a lost launcher by a new one that enters the same outer user namespace again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandboxd.errors import HostError, SandboxdError, StageError
+from sandboxd.host import IdMode
+from sandboxd.kernel import idmap
+from sandboxd.runtime import channel as channels
+from sandboxd.runtime.channel import Closed, Message, ProtocolError
+from sandboxd.runtime.launcher import Orders
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
+    from sandboxd.host import Identity
+    from sandboxd.kernel.cgroups import Tree
+    from sandboxd.model.tape import Tape
+
+log = logging.getLogger("sandboxd.nursery")
+
+ENTER_PATIENCE = 20.0
+"""Seconds that a launcher or a zygote may take to be ready; they need a hundredth of it."""
+REPLY_PATIENCE = 10.0
+"""Seconds that a zygote may take to clone."""
+
+_BOOT = "import sys; sys.path[:0] = {paths!r}; from sandboxd.runtime.launcher import main; main()"
+
+
+class AsyncChannel:
+    """The daemon's end of a channel, on the event loop; never blocks it."""
+
+    def __init__(self, end: socket.socket) -> None:
+        """Take over the socket; `close` closes it."""
+        end.setblocking(False)
+        self._end = end
+
+    def send(self, name: str, *fields: Any, fds: dict[str, int] | None = None) -> None:  # noqa: ANN401
+        """Send at once; raises `Closed` when nobody is there, `OSError` when it does not fit."""
+        channels.send(self._end, name, *fields, fds=fds)
+
+    async def receive(self) -> Message:
+        """Wait for the next message; one task at a time."""
+        while True:
+            try:
+                return channels.receive(self._end)
+            except BlockingIOError:
+                await readable(self._end.fileno())
+
+    def close(self) -> None:
+        """Close the socket, which tells the other side that we are gone."""
+        self._end.close()
+
+
+async def readable(fd: int) -> None:
+    """Wait until a descriptor is readable (a pidfd: until its process has ended)."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, waiter.set_result, None)
+    try:
+        await waiter
+    finally:
+        loop.remove_reader(fd)
+
+
+async def expect(channel: AsyncChannel, name: str, patience: float, stage: str) -> Message:
+    """Receive one message of that name, in time; a ``failed`` becomes its StageError.
+
+    Raises:
+        StageError: the other side failed, died, broke the protocol or said nothing in time.
+
+    """
+    try:
+        async with asyncio.timeout(patience):
+            message = await channel.receive()
+    except TimeoutError:
+        raise StageError(stage, 0, f"no answer within {patience:g} s") from None
+    except Closed:
+        raise StageError(stage, 0, "the process died") from None
+    except ProtocolError as error:
+        raise StageError(stage, 0, f"broken protocol: {error}") from error
+    if message.name == "failed":
+        message.close()
+        raise stage_error(message)
+    if message.name != name:
+        message.close()
+        raise StageError(stage, 0, f"unexpected message {message.name[:40]!r}")
+    return message
+
+
+def stage_error(message: Message) -> StageError:
+    """Turn a ``failed`` report into the error that it describes."""
+    *_, stage, number, detail = message.fields
+    if not (isinstance(stage, str) and isinstance(number, int) and isinstance(detail, str)):
+        return StageError("report", 0, "a failure was reported in broken form")
+    return StageError(stage[:64], number, detail[:512])
+
+
+class Zygote:
+    """One zygote: a finished root, cloning sandboxes on request, one after another."""
+
+    def __init__(self, channel: AsyncChannel, pidfd: int) -> None:
+        """Hold a zygote whose root is ready."""
+        self._channel = channel
+        self._pidfd = pidfd
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._reader = asyncio.create_task(self._read(), name="zygote-reader")
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether it still answers."""
+        return not self._reader.done()
+
+    async def clone(self, fields: Iterable[Any], fds: dict[str, int]) -> int:
+        """Clone one sandbox; give init's pidfd, which the caller owns."""
+        number = next(self._numbers)
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            try:
+                self._channel.send("clone", number, *fields, fds=fds)
+            except (Closed, OSError) as error:
+                raise StageError("clone", getattr(error, "errno", 0) or 0, "zygote") from error
+            async with asyncio.timeout(REPLY_PATIENCE):
+                return await answer
+        except TimeoutError:
+            self.kill()  # it answers in order: a late one would be somebody else's sandbox
+            raise StageError("clone", 0, f"no answer within {REPLY_PATIENCE:g} s") from None
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = await self._channel.receive()
+                self._answer(message)
+        except (Closed, ProtocolError, OSError):
+            pass
+        finally:
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(StageError("clone", 0, "the zygote died"))
+
+    def _answer(self, message: Message) -> None:
+        number = message.fields[0] if message.fields else None
+        answer = self._waiting.get(number) if isinstance(number, int) else None
+        pidfd = message.fds.pop("pidfd", None)
+        message.close()
+        if answer is None or answer.done():
+            if pidfd is not None:  # its caller has left: nobody will use this sandbox
+                kill_and_close(pidfd)
+        elif message.name == "cloned" and pidfd is not None:
+            answer.set_result(pidfd)
+        else:
+            answer.set_exception(stage_error(message))
+
+    def kill(self) -> None:
+        """Kill the zygote and, through its pid namespace, every sandbox that it cloned."""
+        with suppress(ProcessLookupError):
+            signal_pidfd(self._pidfd)
+
+    async def close(self) -> None:
+        """Kill it and let go of it."""
+        self.kill()
+        self._reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._reader
+        self._channel.close()
+        os.close(self._pidfd)
+
+
+def signal_pidfd(pidfd: int) -> None:
+    """Send SIGKILL through a pidfd."""
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+
+def kill_and_close(pidfd: int) -> None:
+    """Kill a process that nobody wants any more."""
+    with suppress(ProcessLookupError):
+        signal_pidfd(pidfd)
+    os.close(pidfd)
+
+
+class Nursery:
+    """The launcher and its zygotes, one per root, each replaced when it dies."""
+
+    def __init__(self, identity: Identity, tree: Tree, lock_fds: list[int]) -> None:
+        """Prepare; `start` starts the launcher. `lock_fds` keep the cgroups claimed while it lives."""
+        self._identity = identity
+        self._tree = tree
+        self._lock_fds = lock_fds
+        self._channel: AsyncChannel | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._namespace_fd: int | None = None
+        self._zygotes: dict[str, Zygote] = {}
+        self._starting = asyncio.Lock()
+        self._numbers = itertools.count(1)
+
+    async def start(self) -> None:
+        """Start the launcher; raises `HostError` when it cannot enter its namespace."""
+        ours, theirs = channels.pair()
+        try:
+            self._process = self._execute(theirs.fileno())
+        finally:
+            theirs.close()
+        self._channel = AsyncChannel(ours)
+        try:
+            message = await expect(self._channel, "entered", ENTER_PATIENCE, "outer_namespace")
+        except StageError as error:
+            await self.close()
+            raise _cannot_enter(error, self._identity.mode) from error
+        if self._namespace_fd is not None:
+            os.close(self._namespace_fd)
+        self._namespace_fd = message.fds.pop("user_namespace")
+        message.close()
+
+    async def zygote(self, root: str, root_tape: Tape) -> Zygote:
+        """Give the living zygote of a root, started or replaced if need be."""
+        zygote = self._zygotes.get(root)
+        if zygote is not None and zygote.is_alive:
+            return zygote
+        async with self._starting:
+            zygote = self._zygotes.get(root)
+            if zygote is not None and zygote.is_alive:
+                return zygote
+            if zygote is not None:
+                log.error("a zygote died; starting another", extra={"root": root})
+                await zygote.close()
+            try:
+                self._zygotes[root] = await self._start_zygote(root_tape)
+            except StageError:
+                if self._process is None or self._process.poll() is None:
+                    raise
+                log.exception("the launcher died; starting another")
+                await self._replace_launcher()
+                self._zygotes[root] = await self._start_zygote(root_tape)
+            return self._zygotes[root]
+
+    async def _start_zygote(self, root_tape: Tape) -> Zygote:
+        if self._channel is None:
+            raise StageError("zygote", 0, "the launcher is gone")
+        ours, theirs = channels.pair()
+        wire = [operation.to_wire() for operation in root_tape]
+        try:
+            self._channel.send("zygote", next(self._numbers), wire, fds={"channel": theirs.fileno()})
+        except (Closed, OSError) as error:
+            ours.close()
+            raise StageError("zygote", 0, "the launcher is gone") from error
+        finally:
+            theirs.close()
+        channel = AsyncChannel(ours)
+        try:
+            message = await expect(self._channel, "zygote", ENTER_PATIENCE, "zygote")
+            pidfd = message.fds["pidfd"]
+        except (SandboxdError, KeyError):
+            channel.close()
+            raise
+        try:
+            await expect(channel, "root_ready", ENTER_PATIENCE, "root")
+        except StageError:
+            channel.close()
+            kill_and_close(pidfd)
+            raise
+        return Zygote(channel, pidfd)
+
+    async def _replace_launcher(self) -> None:
+        for zygote in self._zygotes.values():
+            await zygote.close()
+        self._zygotes.clear()
+        if self._channel is not None:
+            self._channel.close()
+        await self.start()
+
+    def _execute(self, channel_fd: int) -> subprocess.Popen[bytes]:
+        """Start a fresh, isolated interpreter: nothing of the user's environment reaches it."""
+        package = str(Path(__file__).resolve().parents[2])
+        paths = [package, *(path for path in sys.path if path.endswith("-packages"))]
+        fds = [channel_fd, *self._lock_fds]
+        if self._namespace_fd is not None:
+            fds.append(self._namespace_fd)
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            [
+                *(sys.executable, "-I", "-S", "-c", _BOOT.format(paths=paths)),
+                json.dumps(self._orders(channel_fd)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=fds,
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            cwd="/",
+        )
+
+    def _orders(self, channel_fd: int) -> Orders:
+        identity = self._identity
+        rejoin = self._namespace_fd is not None
+        return Orders(
+            channel_fd=channel_fd,
+            mode="rejoin" if rejoin else identity.mode.value,
+            from_root=identity.started_as_root and not rejoin,
+            uid=identity.uid,
+            gid=identity.gid,
+            uid_map=idmap.as_text(identity.uid_map),
+            gid_map=idmap.as_text(identity.gid_map),
+            user_namespace_fd=self._namespace_fd if self._namespace_fd is not None else -1,
+            lock_fds=self._lock_fds,
+            cgroup_paths=self._tree.paths,
+        )
+
+    async def close(self) -> None:
+        """End zygotes and launcher; the launcher removes what cgroups are left."""
+        for zygote in self._zygotes.values():
+            await zygote.close()
+        self._zygotes.clear()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            await asyncio.to_thread(self._process.wait)
+            self._process = None
+        if self._namespace_fd is not None:
+            os.close(self._namespace_fd)
+            self._namespace_fd = None
+
+
+def _cannot_enter(error: StageError, mode: IdMode) -> HostError:
+    remedy = "run `sandboxd doctor`"
+    if mode is IdMode.RANGE and "map" in error.detail:
+        remedy = (
+            "install newuidmap (package uidmap) and do not start the daemon with no_new_privs "
+            "(systemd NoNewPrivileges=, Kubernetes allowPrivilegeEscalation: false)"
+        )
+    elif error.detail == "unshare":
+        remedy = "allow user namespaces (sysctl user.max_user_namespaces, AppArmor's userns rules)"
+    return HostError("NAMESPACE_UNAVAILABLE", f"cannot enter a user namespace: {error}", remedy)

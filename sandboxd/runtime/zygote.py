@@ -1,0 +1,107 @@
+"""zygote: has built one root and moved into it; clones sandboxes out of itself.
+
+Decides nothing. PID 1 of a pid namespace of its own: its death ends every sandbox that it cloned,
+at once and by the kernel. Root in the outer user namespace, so it writes each sandbox's id maps
+itself. Single-threaded for ever; imports nothing after it has started.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sandboxd.kernel import cgroups, idmap, syscalls
+from sandboxd.kernel.namespaces import SANDBOX_FLAGS
+from sandboxd.runtime import channel as channels
+from sandboxd.runtime import init
+from sandboxd.runtime.channel import Closed, Message
+from sandboxd.runtime.tapes import StageFailed, execute
+
+if TYPE_CHECKING:
+    import socket
+
+
+def run(channel: socket.socket, root_tape: list[Any]) -> NoReturn:
+    """Build the root, then clone a sandbox per request until the daemon is gone; never returns."""
+    try:
+        syscalls.set_parent_death_signal(signal.SIGKILL)
+        execute(root_tape, {})
+        keep_only([channel.fileno()])
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps inits; pidfds still fire
+        gc.disable()
+        gc.freeze()  # or the collector would write to, and so copy, every page of every clone
+        channels.send(channel, "root_ready")
+        while True:
+            _clone(channel, channels.receive(channel))
+    except StageFailed as failure:
+        channels.send(channel, "failed", *failure.report)
+    except Closed:
+        pass
+    finally:
+        os._exit(0)
+
+
+def keep_only(fds: list[int]) -> None:
+    """Close every descriptor but these, and make 0, 1, 2 the root's own /dev/null."""
+    null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for target in (0, 1, 2):
+        os.dup2(null_fd, target, inheritable=True)
+    close_all_but([0, 1, 2, *fds])
+
+
+def close_all_but(fds: list[int]) -> None:
+    """Close every descriptor that is not listed."""
+    kept = sorted(fds)
+    for fd, following in zip(kept, kept[1:], strict=False):
+        if following > fd + 1:
+            os.closerange(fd + 1, following)
+    syscalls.close_from(kept[-1] + 1)
+
+
+def _clone(channel: socket.socket, message: Message) -> None:
+    """Clone one sandbox, map its ids, and hand its pidfd to the daemon."""
+    number, uid_map, gid_map, owner, tape = message.fields
+    fds = message.fds
+    go_fd = os.eventfd(0, os.EFD_CLOEXEC)
+    stage = "clone"
+    pidfd = -1
+    try:
+        if "sandbox" in fds:
+            for leaf in ("init", "program"):
+                flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+                fds[f"{leaf}_cgroup"] = os.open(leaf, flags, dir_fd=fds["sandbox"])
+        pid, pidfd = syscalls.clone3(SANDBOX_FLAGS, fds.get("init_cgroup"))
+        if pid == 0:
+            _become_init(go_fd, fds, tape)
+        stage = "id_maps"
+        idmap.write_maps(pid, uid_map, gid_map)
+        if owner is not None and "sandbox" in fds:
+            stage = "cgroup_hand_over"
+            cgroups.hand_over(fds["sandbox"], owner)
+        os.eventfd_write(go_fd, 1)
+        channels.send(channel, "cloned", number, fds={"pidfd": pidfd})
+    except OSError as error:
+        if pidfd >= 0:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        detail = error.filename if isinstance(error.filename, str) else stage
+        channels.send(channel, "failed", number, stage, error.errno or 0, detail)
+    finally:
+        os.close(go_fd)
+        if pidfd >= 0:
+            os.close(pidfd)
+        message.close()
+
+
+def _become_init(go_fd: int, fds: dict[str, int], tape: list[Any]) -> NoReturn:
+    """Wait for the maps, keep what init needs, and be init."""
+    try:
+        os.eventfd_read(go_fd)
+        fds.pop("sandbox", None)
+        fds.pop("init_cgroup", None)
+        channel = channels.adopt(fds.pop("channel"))
+        close_all_but([0, 1, 2, channel.fileno(), *fds.values()])
+        init.run(channel, fds, tape)
+    finally:
+        os._exit(1)

@@ -1,0 +1,102 @@
+"""The servicer: one call, one job; a thin line from message to value, slot, supervisor and back.
+
+Decides nothing but which status an exception becomes, and that by the table in `wire_errors`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import traceback
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from grpc_status import rpc_status
+
+from sandboxd.errors import JobError, SandboxdError, StageError
+from sandboxd.server import wire
+from sandboxd.v1 import runner_service_pb2 as pb
+from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc
+
+    from sandboxd.runtime.supervisor import Supervisor
+    from sandboxd.server.admission import Admission
+
+    RunContext = grpc.aio.ServicerContext[pb.RunRequest, pb.RunResponse]
+    HostContext = grpc.aio.ServicerContext[pb.GetHostRequest, pb.GetHostResponse]
+
+log = logging.getLogger(__name__)
+
+LOCAL_TENANT = "unix"
+
+
+class RunnerService(pb_grpc.RunnerServiceServicer):
+    """Serves `sandboxd.v1.RunnerService` with one supervisor behind one queue."""
+
+    def __init__(self, supervisor: Supervisor, admission: Admission) -> None:
+        """Take what runs jobs and what decides when; both outlive the service."""
+        self._supervisor = supervisor
+        self._admission = admission
+
+    async def Run(self, request: pb.RunRequest, context: RunContext) -> pb.RunResponse:  # noqa: N802
+        """Run one job to its end; cancelling the call cancels the job, then frees its slot."""
+        async with answered(context):
+            job = wire.to_job(request)
+            async with self._admission.slot(tenant_of(context.peer())) as queue_time:
+                try:
+                    result = await self._supervisor.run(job, queue_time=queue_time)
+                except JobError as error:
+                    raise wire.in_request(error) from None
+            return wire.to_response(result)
+
+    async def GetHost(  # noqa: N802
+        self, _request: pb.GetHostRequest, context: HostContext
+    ) -> pb.GetHostResponse:
+        """Describe this host; needs no slot."""
+        async with answered(context):
+            return wire.to_host_response(self._supervisor.host, self._admission.slot_count)
+
+
+@asynccontextmanager
+async def answered(context: RunContext | HostContext) -> AsyncIterator[None]:
+    """End the call with the status of whatever error is raised inside.
+
+    Logs what is our fault: the place, never a message, as that may quote what a client sent.
+    """
+    try:
+        yield
+    except SandboxdError as error:
+        if isinstance(error, StageError):
+            name = errno.errorcode.get(error.errno, "no errno")
+            log.error("cannot complete stage %s: %s", error.stage, name)  # noqa: TRY400
+        await _abort(context, error)
+    except Exception as error:  # noqa: BLE001 - the last line before the caller
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        log.error("cannot answer a call: %s\n%s", type(error).__name__, frames)  # noqa: TRY400
+        await _abort(context, unexpected())
+
+
+async def _abort(context: RunContext | HostContext, error: SandboxdError) -> NoReturn:
+    status = rpc_status.to_status(wire.status_of(error))
+    await context.abort(status.code, status.details, status.trailing_metadata)
+
+
+def unexpected() -> SandboxdError:
+    """Give the error that stands for a defect of ours: its cause is in the log only."""
+    error = SandboxdError("cannot answer: a defect of sandboxd; the server's log says where")
+    error.reason = "UNEXPECTED"
+    return error
+
+
+def tenant_of(peer: str) -> str:
+    """Name the tenant behind gRPC's peer: the client's address without its port.
+
+    All who reach the unix socket are one tenant, as only its owner may.
+    """
+    if peer.startswith("unix"):
+        return LOCAL_TENANT
+    return peer.rpartition(":")[0]

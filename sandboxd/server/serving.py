@@ -1,0 +1,147 @@
+"""The server: where it listens, what it offers beside the service, and how it leaves.
+
+Leaving is graceful: health says NOT_SERVING, new jobs are refused as DRAINING, running and queued
+ones end; then the listeners close. A second signal, or the grace, cuts this short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from sandboxd.model.job import MAX_INPUT_BYTES
+from sandboxd.model.limits import MIB
+from sandboxd.server.admission import Admission
+from sandboxd.server.listening import bind
+from sandboxd.server.service import RunnerService
+from sandboxd.v1 import runner_service_pb2 as pb
+from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+    from types import TracebackType
+
+    from sandboxd.runtime.supervisor import Supervisor
+
+MAX_REQUEST_BYTES = MAX_INPUT_BYTES + 8 * MIB
+"""What a job may bring, and room for its arguments and paths."""
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # else two servers would share a port and neither would know
+)
+
+DEFAULT_QUEUE_LENGTH = 256
+
+FAREWELL_SECONDS = 5.0
+"""How long answers already given may take to leave; streams like health's Watch end with it."""
+
+SERVICE = pb.DESCRIPTOR.services_by_name["RunnerService"].full_name
+
+
+class Server:
+    """Serves one supervisor on any number of addresses while its context lasts.
+
+    Addresses are `unix:PATH` or `HOST:PORT`; port 0 takes a free one, see `addresses`.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        listen: Sequence[str],
+        *,
+        slot_count: int | None = None,
+        queue_length: int = DEFAULT_QUEUE_LENGTH,
+        grace: timedelta | None = None,
+    ) -> None:
+        """Take the addresses, how many jobs may run at once and wait beyond, and a grace.
+
+        By default one job runs per processor, and leaving waits until all have ended.
+        """
+        self.addresses: tuple[str, ...] = ()
+        """Where the server really listens, once its context is entered."""
+        self._listen = listen
+        self._grace = grace
+        self._admission = Admission(slot_count or supervisor.host.processor_count, queue_length)
+        self._service = RunnerService(supervisor, self._admission)
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # no stub has it
+        self._leaving = asyncio.Event()
+        self._hurrying = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Listen and serve.
+
+        Raises:
+            HostError: an address cannot be listened on, or must not be without authentication.
+
+        """
+        self._server = grpc.aio.server(options=OPTIONS)
+        pb_grpc.add_RunnerServiceServicer_to_server(self._service, self._server)  # type: ignore[no-untyped-call]  # generated
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        try:
+            self.addresses = tuple(bind(self._server, address) for address in self._listen)
+            await self._server.start()
+        except BaseException:
+            await self._server.stop(None)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave gracefully; at once when an error is on its way out."""
+        if kind is not None:
+            self._hurrying.set()
+        await self.drain()
+
+    async def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; a second signal cancels what still runs."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for number in signals:
+            loop.add_signal_handler(number, self.leave)
+        try:
+            await self._leaving.wait()
+            await self.drain()
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    def leave(self) -> None:
+        """Begin to leave; called once more, cancel the jobs that still run."""
+        (self._hurrying if self._leaving.is_set() else self._leaving).set()
+
+    async def drain(self) -> None:
+        """Refuse new jobs, wait for the admitted ones (within the grace), stop listening.
+
+        When it returns no job runs any more: those cut short have been killed and cleaned up.
+        """
+        self._leaving.set()
+        await self._health.enter_graceful_shutdown()
+        ended = asyncio.ensure_future(self._admission.drain())
+        hurried = asyncio.ensure_future(self._hurrying.wait())
+        try:
+            await asyncio.wait(
+                (ended, hurried),
+                timeout=self._grace.total_seconds() if self._grace is not None else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            await self._server.stop(FAREWELL_SECONDS if ended.done() else None)
+            await ended
+        finally:
+            ended.cancel()
+            hurried.cancel()

@@ -1,0 +1,266 @@
+"""Between the messages of `sandboxd.v1` and the values of `sandboxd.model`, both ways; pure.
+
+Decides what a message means and refuses what the values cannot say. Never looks at the host, never
+does I/O, never raises anything but `SandboxdError`. Three files do a part each, and this one offers
+their functions too: `wire_errors`, `wire_host` and, for what they share, `wire_values`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sandboxd.errors import JobError, Violation
+from sandboxd.model.job import WORKSPACE, InputFile, Job, Network, OutputPath
+from sandboxd.model.limits import ROWS
+from sandboxd.model.outcome import (
+    Captured,
+    Ending,
+    EnforcedLimit,
+    Exited,
+    FileFault,
+    LimitExceeded,
+    NotStarted,
+    Outcome,
+    OutputFile,
+    RunResult,
+    Signaled,
+    SyscallDenied,
+    Usage,
+)
+from sandboxd.server.wire_errors import error_from, in_request, status_of
+from sandboxd.server.wire_host import HostDescription, from_host_response, to_host_response
+from sandboxd.server.wire_values import (
+    MAX_DURATION,
+    NETWORK_OF,
+    NETWORKS,
+    message_from,
+    to_limits,
+    unreadable,
+    value_from,
+    visible,
+)
+from sandboxd.v1 import runner_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "HostDescription",
+    "error_from",
+    "from_host_response",
+    "from_job",
+    "from_response",
+    "in_request",
+    "status_of",
+    "to_host_response",
+    "to_job",
+    "to_response",
+]
+
+ENDINGS = {
+    Exited: ("exited", pb.Exited),
+    Signaled: ("signaled", pb.Signaled),
+    LimitExceeded: ("limit_exceeded", pb.LimitExceeded),
+    SyscallDenied: ("syscall_denied", pb.SyscallDenied),
+    NotStarted: ("not_started", pb.NotStarted),
+}
+"""The field of `Outcome.ending` that carries each ending, and its message."""
+ENDING_OF: dict[str, type[Ending]] = {name: kind for kind, (name, _) in ENDINGS.items()}
+
+FILE_FAULTS = {
+    FileFault.MISSING: pb.FILE_FAULT_MISSING,
+    FileFault.NOT_REGULAR: pb.FILE_FAULT_NOT_REGULAR,
+    FileFault.TOO_LARGE: pb.FILE_FAULT_TOO_LARGE,
+    FileFault.NOT_ALLOWED: pb.FILE_FAULT_NOT_ALLOWED,
+}
+FILE_FAULT_OF = {int(number): fault for fault, number in FILE_FAULTS.items()}
+
+
+def to_job(request: pb.RunRequest) -> Job:
+    """Give the job that a request asks for.
+
+    Raises:
+        JobError: naming every field at fault by its path in the request (`job.argv[0]`).
+
+    """
+    asked = request.job
+    broken: list[Violation] = []
+    try:
+        job = Job(
+            argv=tuple(asked.argv),
+            env=dict(asked.env),
+            working_directory=asked.working_directory or WORKSPACE,
+            stdin=_to_bytes(asked, "stdin", "stdin", broken),
+            files=tuple(
+                InputFile(
+                    path=file.path,
+                    content=_to_bytes(file, "content", f"files[{index}].content", broken),
+                    executable=file.executable,
+                )
+                for index, file in enumerate(asked.files)
+            ),
+            outputs=tuple(_to_output(output) for output in asked.outputs),
+            limits=to_limits(asked.limits, broken),
+            policy=asked.policy or "default",
+            root=asked.root or "host",
+            network=_to_network(asked.network, broken),
+            merge_stderr=asked.merge_stderr,
+            require=tuple(asked.require),
+        )
+    except JobError as error:
+        raise in_request(JobError(*broken, *error.violations)) from None
+    if broken:
+        raise in_request(JobError(*broken))
+    return job
+
+
+def from_job(job: Job) -> pb.RunRequest:
+    """Give the request that asks for a job.
+
+    Raises:
+        JobError: naming every field that no message can carry (text that is no UTF-8, a number
+            beyond 64 bits); all other rules are the server's.
+
+    """
+    violations = tuple(_unsendable(job))
+    if violations:
+        raise JobError(*violations)
+    return pb.RunRequest(
+        job=pb.Job(
+            argv=job.argv,
+            env=job.env,
+            working_directory=job.working_directory,
+            stdin=pb.Content(data=job.stdin) if job.stdin else None,
+            files=[
+                pb.InputFile(
+                    path=file.path,
+                    content=pb.Content(data=file.content),
+                    executable=file.executable,
+                )
+                for file in job.files
+            ],
+            outputs=[
+                pb.OutputPath(path=o.path, optional=o.optional, max_bytes=o.max_bytes)
+                for o in job.outputs
+            ],
+            limits=message_from(pb.Limits, job.limits),
+            policy=job.policy,
+            root=job.root,
+            network=NETWORKS[job.network],
+            merge_stderr=job.merge_stderr,
+            require=job.require,
+        )
+    )
+
+
+def to_response(result: RunResult) -> pb.RunResponse:
+    """Give the answer that carries a result; bytes of paths that are no UTF-8 become visible."""
+    outcome = result.outcome
+    return pb.RunResponse(
+        outcome=pb.Outcome(
+            **_ending(outcome.ending),
+            usage=message_from(pb.Usage, outcome.usage),
+            limits_touched=outcome.limits_touched,
+            enforced=[message_from(pb.EnforcedLimit, limit) for limit in outcome.enforced],
+            policy_digest=outcome.policy_digest,
+        ),
+        stdout=message_from(pb.Captured, result.stdout),
+        stderr=message_from(pb.Captured, result.stderr),
+        files=[_from_file(file) for file in result.files],
+    )
+
+
+def from_response(response: pb.RunResponse) -> RunResult:
+    """Give the result that an answer carries.
+
+    Raises:
+        HostError: this client cannot read the answer (reason UNREADABLE_ANSWER).
+
+    """
+    outcome = response.outcome
+    try:
+        name = outcome.WhichOneof("ending") or "none"
+        return RunResult(
+            outcome=Outcome(
+                ending=value_from(ENDING_OF[name], getattr(outcome, name)),
+                usage=value_from(Usage, outcome.usage),
+                limits_touched=tuple(outcome.limits_touched),
+                enforced=tuple(value_from(EnforcedLimit, limit) for limit in outcome.enforced),
+                policy_digest=outcome.policy_digest,
+            ),
+            stdout=value_from(Captured, response.stdout),
+            stderr=value_from(Captured, response.stderr),
+            files=tuple(_to_file(file) for file in response.files),
+        )
+    except (KeyError, OverflowError) as error:
+        raise unreadable() from error
+
+
+def _to_bytes(
+    holder: pb.Job | pb.InputFile, name: str, path: str, broken: list[Violation]
+) -> bytes:
+    """Give a Content's bytes; absent means empty, a source unknown here is refused."""
+    if not holder.HasField(name):
+        return b""
+    content: pb.Content = getattr(holder, name)
+    if content.WhichOneof("source") is None:
+        broken.append(Violation(path, "must have a source that this server knows: `data`"))
+    return content.data
+
+
+def _to_output(output: pb.OutputPath) -> OutputPath:
+    max_bytes = output.max_bytes if output.HasField("max_bytes") else None
+    return OutputPath(path=output.path, optional=output.optional, max_bytes=max_bytes)
+
+
+def _to_network(number: int, broken: list[Violation]) -> Network:
+    if number in NETWORK_OF:
+        return NETWORK_OF[number]
+    if number != pb.NETWORK_UNSPECIFIED:
+        broken.append(Violation("network", "must be a Network that this server knows"))
+    return Network.NONE
+
+
+def _ending(ending: Ending) -> dict[str, Any]:
+    """Give the argument of Outcome that carries an ending."""
+    name, kind = ENDINGS[type(ending)]
+    return {name: message_from(kind, ending)}
+
+
+def _unsendable(job: Job) -> Iterator[Violation]:
+    for path, text in _texts(job):
+        if visible(text) != text:
+            yield Violation(path, "must be valid UTF-8 to be sent")
+    for row in ROWS:
+        value = getattr(job.limits, row.name)
+        if isinstance(value, timedelta) and abs(value) > MAX_DURATION:
+            yield Violation(f"limits.{row.name}", "must be at most 10000 years")
+        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            yield Violation(f"limits.{row.name}", "must fit 64 bits")
+
+
+def _texts(job: Job) -> Iterator[tuple[str, str]]:
+    yield from ((f"argv[{index}]", text) for index, text in enumerate(job.argv))
+    yield from ((f"env[{name!a}]", name + value) for name, value in job.env.items())
+    yield "working_directory", job.working_directory
+    yield from ((f"files[{index}].path", file.path) for index, file in enumerate(job.files))
+    yield from ((f"outputs[{index}].path", out.path) for index, out in enumerate(job.outputs))
+    yield "policy", job.policy
+    yield "root", job.root
+    yield from ((f"require[{index}]", name) for index, name in enumerate(job.require))
+
+
+def _from_file(file: OutputFile) -> pb.OutputFile:
+    path = visible(file.path)
+    if file.fault is not None:
+        fault = FILE_FAULTS[file.fault]
+        return pb.OutputFile(path=path, fault=fault, executable=file.executable)
+    content = pb.Content(data=file.content or b"")
+    return pb.OutputFile(path=path, content=content, executable=file.executable)
+
+
+def _to_file(file: pb.OutputFile) -> OutputFile:
+    if file.WhichOneof("result") == "content" and file.content.WhichOneof("source") == "data":
+        return OutputFile(file.path, content=file.content.data, executable=file.executable)
+    return OutputFile(file.path, fault=FILE_FAULT_OF[file.fault], executable=file.executable)

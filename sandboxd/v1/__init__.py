@@ -1,0 +1,1 @@
+"""Generated from protos/sandboxd/v1; never edited."""

@@ -1,0 +1,178 @@
+"""The queue: bounded, fair between tenants, and no slot is ever lost or given twice."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from sandboxd.errors import Busy, HostError
+from sandboxd.server.admission import MAX_RETRY_AFTER, MIN_RETRY_AFTER, Admission
+
+
+class Visitors:
+    """Tasks that take a slot each, note their turn, and leave when they are told."""
+
+    def __init__(self, admission: Admission) -> None:
+        """Take the queue to come to."""
+        self.admission = admission
+        self.turns: list[str] = []
+        self._leave: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def come(self, *names: str) -> None:
+        """Let visitors come in this order; a name is its tenant and a number: `a1`."""
+        for name in names:
+            self._leave[name] = asyncio.Event()
+            self._tasks[name] = asyncio.create_task(self._visit(name))
+        await settle()
+
+    async def leave(self, name: str) -> None:
+        """Let one give its slot back."""
+        self._leave[name].set()
+        await self._tasks.pop(name)
+        await settle()
+
+    async def cancel(self, name: str) -> None:
+        """Cancel one, wherever it is."""
+        task = self._tasks.pop(name)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def _visit(self, name: str) -> None:
+        async with self.admission.slot(name[0]):
+            self.turns.append(name)
+            await self._leave[name].wait()
+
+
+async def settle() -> None:
+    """Let every task run as far as it can without anything from outside."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_at_most_slot_count_hold_a_slot() -> None:
+    visitors = Visitors(Admission(2, 10))
+    await visitors.come("a1", "a2", "a3")
+    assert visitors.turns == ["a1", "a2"]
+    assert (visitors.admission.held_count, visitors.admission.waiting_count) == (2, 1)
+    await visitors.leave("a1")
+    assert visitors.turns == ["a1", "a2", "a3"]
+    await visitors.leave("a2")
+    await visitors.leave("a3")
+    assert (visitors.admission.held_count, visitors.admission.waiting_count) == (0, 0)
+
+
+async def test_tenants_are_served_in_turn_and_each_in_its_order() -> None:
+    visitors = Visitors(Admission(1, 10))
+    await visitors.come("a0", "a1", "a2", "a3", "b1", "b2", "c1")
+    for _ in range(7):
+        await visitors.leave(visitors.turns[-1])
+    assert visitors.turns == ["a0", "a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+async def test_a_tenant_that_comes_back_stands_behind_those_who_wait() -> None:
+    visitors = Visitors(Admission(1, 10))
+    await visitors.come("a0", "a1", "b1", "b2")
+    await visitors.leave("a0")
+    await visitors.come("a2")
+    for name in ("a1", "b1", "a2", "b2"):
+        await visitors.leave(name)
+    assert visitors.turns == ["a0", "a1", "b1", "a2", "b2"]
+
+
+async def test_beyond_the_queue_everyone_is_turned_away_with_a_time_to_retry() -> None:
+    visitors = Visitors(Admission(1, 2))
+    await visitors.come("a1", "a2", "b1")
+    with pytest.raises(Busy) as caught:
+        await visitors.admission.slot("c").__aenter__()
+    assert MIN_RETRY_AFTER <= caught.value.retry_after <= MAX_RETRY_AFTER
+    assert (visitors.admission.held_count, visitors.admission.waiting_count) == (1, 2)
+    for name in ("a1", "a2", "b1"):
+        await visitors.leave(name)
+
+
+async def test_without_a_queue_a_free_slot_is_still_given() -> None:
+    admission = Admission(1, 0)
+    async with admission.slot("a") as queue_time:
+        assert queue_time < timedelta(seconds=1)
+        with pytest.raises(Busy):
+            await admission.slot("b").__aenter__()
+    async with admission.slot("b"):
+        assert admission.held_count == 1
+
+
+async def test_a_cancelled_waiter_leaves_no_trace() -> None:
+    visitors = Visitors(Admission(1, 2))
+    await visitors.come("a1", "b1", "c1")
+    await visitors.cancel("b1")
+    assert visitors.admission.waiting_count == 1
+    await visitors.leave("a1")
+    await visitors.leave("c1")
+    assert visitors.turns == ["a1", "c1"]
+    assert (visitors.admission.held_count, visitors.admission.waiting_count) == (0, 0)
+
+
+async def test_a_waiter_cancelled_in_the_moment_of_its_turn_passes_the_slot_on() -> None:
+    visitors = Visitors(Admission(1, 2))
+    async with visitors.admission.slot("a"):
+        await visitors.come("b1", "c1")
+    await visitors.cancel("b1")  # its turn has come, but it has not run since
+    await settle()
+    assert visitors.turns == ["c1"]
+    await visitors.leave("c1")
+    assert (visitors.admission.held_count, visitors.admission.waiting_count) == (0, 0)
+
+
+async def test_a_holder_cancelled_or_failed_frees_its_slot() -> None:
+    visitors = Visitors(Admission(1, 2))
+    await visitors.come("a1", "b1")
+    await visitors.cancel("a1")
+    await settle()
+    assert visitors.turns == ["a1", "b1"]
+    await visitors.leave("b1")
+    with pytest.raises(ZeroDivisionError):
+        async with visitors.admission.slot("c"):
+            raise ZeroDivisionError
+    assert visitors.admission.held_count == 0
+
+
+async def test_draining_serves_all_who_were_admitted_and_refuses_the_rest() -> None:
+    visitors = Visitors(Admission(1, 5))
+    await visitors.come("a1", "b1")
+    drained = asyncio.create_task(visitors.admission.drain())
+    await settle()
+    with pytest.raises(HostError) as caught:
+        await visitors.admission.slot("c").__aenter__()
+    assert caught.value.reason == "DRAINING"
+    await visitors.leave("a1")
+    assert not drained.done()
+    await visitors.leave("b1")
+    await drained
+    assert visitors.turns == ["a1", "b1"]
+
+
+async def test_an_idle_queue_is_drained_at_once() -> None:
+    await Admission(1, 0).drain()
+
+
+async def test_many_tasks_that_come_and_are_cancelled_lose_no_slot() -> None:
+    admission = Admission(3, 1000)
+    most = 0
+
+    async def visit(number: int) -> None:
+        nonlocal most
+        async with admission.slot(f"tenant-{number % 7}"):
+            most = max(most, admission.held_count)
+            for _ in range(number % 5):
+                await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(visit(number)) for number in range(500)]
+    for number in range(0, 500, 3):
+        await asyncio.sleep(0)
+        tasks[number * 7 % 500].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert most == 3
+    assert (admission.held_count, admission.waiting_count) == (0, 0)
