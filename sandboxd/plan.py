@@ -118,6 +118,7 @@ def sandbox_tape(host: Host, plan: SandboxPlan) -> Tape:
     """Tape of init: furnish a blank sandbox."""
     init_ids = (idmap.init_ids(keep_saved=bool(host.tree.v1)),) if _has_range(host) else ()
     return (
+        processes.init_signals(),
         *cgroups.join(host.tree, "init"),  # before its ids change: v1 compares them
         *init_ids,
         *namespaces.init_process(),

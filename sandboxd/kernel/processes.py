@@ -49,6 +49,11 @@ def rlimits_for(limits: Limits) -> list[list[int]]:
     return [pair for pair in pairs if pair[1] is not None]
 
 
+def init_signals() -> Operation:
+    """Let init see its children end: the zygote ignores SIGCHLD, and clones inherit that."""
+    return Operation("init_signals", "reset_signals")
+
+
 def session(limits: Limits, processors: tuple[int, ...]) -> tuple[Operation, ...]:
     """Give the program a session, rlimits and processors of its own."""
     return (

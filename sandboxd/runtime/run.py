@@ -1,0 +1,348 @@
+"""One run: a job in its sandbox, from the start message to the result.
+
+Never trusts a report: init may be taken over, so every field is checked and every number bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sandboxd.errors import StageError
+from sandboxd.model.job import MAX_OUTPUT_BYTES
+from sandboxd.model.outcome import (
+    Captured,
+    Evidence,
+    FileFault,
+    NotStarted,
+    Outcome,
+    OutputFile,
+    RunResult,
+    Signaled,
+    Usage,
+    decide,
+)
+from sandboxd.runtime.capture import Capture
+from sandboxd.runtime.channel import Closed, ProtocolError, sealed_memory
+from sandboxd.runtime.deadlines import Deadlines
+from sandboxd.runtime.nursery import stage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandboxd.model.job import Job
+    from sandboxd.plan import Plan
+    from sandboxd.runtime.channel import Message
+    from sandboxd.runtime.sandbox import Sandbox
+
+START_PATIENCE = 30.0
+"""Seconds from the start message to exec; placing 64 MiB of files takes a tenth of one."""
+END_PATIENCE = 10.0
+"""Seconds from our kill to init's last report; then init is killed, too."""
+DRAIN_PATIENCE = 2.0
+"""Seconds from the end of all writers to the end of file on a pipe."""
+PROGRAM = 1
+"""The number of a job's one program."""
+MAX_REPORTED_FILES = 4096
+
+
+class Run:
+    """What is known of one run so far."""
+
+    def __init__(
+        self, sandbox: Sandbox, job: Job, plan: Plan, *, began_ns: int, queue_time: timedelta
+    ) -> None:
+        """Take a blank sandbox for this job and no other."""
+        self._sandbox = sandbox
+        self._job = job
+        self._plan = plan
+        self._began_ns = began_ns
+        self._queue_time = queue_time
+        self._started_ns = 0
+        self._ended_ns = 0
+        self._killed_for: str | None = None
+        self._evidence = Evidence()
+        self._reaped = (timedelta(), timedelta())
+        self._full: list[str] = []
+        self._files: list[OutputFile] = []
+        self._files_bytes = 0
+        self._peak_tree = (0, 0)
+        self._patience: asyncio.TimerHandle | None = None
+        self._deadlines = Deadlines(
+            plan.limits,
+            max(1, len(self._processors())),
+            self._kill,
+            cpu_time=sandbox.cpu_time,
+            memory_bytes=self._watched_memory,
+        )
+
+    async def to_end(
+        self, policy_fd: int, on_output: Callable[[int, bytes], None] | None
+    ) -> RunResult:
+        """Start the program and give the result once it, and all that it started, has ended."""
+        self._sandbox.limit(self._plan.cgroup_writes)
+        captures = self._captures(on_output)
+        try:
+            self._start(policy_fd, captures)
+            await self._until_ended()
+            streams = [await capture.finish(DRAIN_PATIENCE) for capture in captures]
+        finally:
+            self._deadlines.stop()
+            if self._patience is not None:
+                self._patience.cancel()
+            for capture in captures:
+                capture.close()
+        return self._result(streams)
+
+    # --- start --------------------------------------------------------------------------------
+
+    def _captures(self, on_output: Callable[[int, bytes], None] | None) -> list[Capture]:
+        def kept_by(stream: int) -> Callable[[bytes], None] | None:
+            return None if on_output is None else lambda piece: on_output(stream, piece)
+
+        limit = self._plan.limits.output_bytes or 0
+        streams = (1,) if self._job.merge_stderr else (1, 2)
+        return [Capture(limit, kept_by(stream), self._on_overflow) for stream in streams]
+
+    def _start(self, policy_fd: int, captures: list[Capture]) -> None:
+        opened = [_stdin(self._job.stdin)]
+        fds = {"stdin": opened[0], "policy": policy_fd, "stdout": captures[0].write_fd}
+        if not self._job.merge_stderr:
+            fds["stderr"] = captures[1].write_fd
+        if self._job.files:
+            fds["files"] = sealed_memory(self._plan.files_content, "files")
+            opened.append(fds["files"])
+        try:
+            self._sandbox.start(
+                PROGRAM,
+                [operation.to_wire() for operation in self._plan.job_tape],
+                [operation.to_wire() for operation in self._plan.program_tape],
+                self._plan.outputs,
+                True,
+                fds=fds,
+            )
+        finally:
+            for fd in opened:
+                os.close(fd)
+            for capture in captures:
+                capture.hand_over()
+        self._be_patient(START_PATIENCE)
+
+    # --- reports --------------------------------------------------------------------------------
+
+    async def _until_ended(self) -> None:
+        """Take reports until the last; a run that we killed ends even if init does not answer."""
+        while True:
+            try:
+                message = await self._sandbox.receive()
+            except (Closed, ProtocolError) as error:
+                if self._killed_for:
+                    return
+                raise self._lost(error) from error
+            try:
+                if self._take(message):
+                    return
+            except ProtocolError as error:
+                raise StageError("report", 0, f"broken protocol: {error}") from error
+            finally:
+                message.close()
+
+    def _take(self, message: Message) -> bool:
+        """Take one report; tell whether it was the last."""
+        match message.name:
+            case "started":
+                _, clock = message.expect(int, int)
+                self._started_ns = self._bounded(clock)
+                self._be_patient(None)
+                self._deadlines.start(self._started_ns)
+            case "file":
+                self._take_file(message)
+            case "ended":
+                _, status, clock, user, system, full = message.expect(int, int, int, int, int, list)
+                self._ended_ns = max(self._started_ns, self._bounded(clock))
+                self._reaped = (timedelta(microseconds=user), timedelta(microseconds=system))
+                self._full = [name for name in full if name in {"scratch_bytes", "file_count"}]
+                self._evidence = Evidence(wait_status=status & 0xFFFF)
+                return True
+            case "not_started":
+                _, number, detail = message.expect(int, int, str)
+                self._evidence = Evidence(not_started=_not_started(number, detail))
+                return True
+            case "failed":
+                return self._take_failure(message)
+            case _:
+                raise ProtocolError(f"unexpected {message.name[:40]!r}")
+        return False
+
+    def _take_failure(self, message: Message) -> bool:
+        """A failure is ours, unless the kernel or we killed the program before its exec."""
+        if self._killed_for or self._sandbox.usage().oom_kill_count:
+            return True
+        raise stage_error(message)
+
+    def _take_file(self, message: Message) -> None:
+        _, path, fault, executable = message.expect(int, str, (str, type(None)), bool)
+        fd = message.fds.get("file")
+        if len(self._files) >= MAX_REPORTED_FILES:
+            raise ProtocolError("too many files")
+        if fd is None:
+            known = {fault_.value for fault_ in FileFault}
+            if fault not in known:
+                raise ProtocolError("a file without a descriptor has no known fault")
+            self._files.append(OutputFile(path, None, FileFault(fault)))
+            return
+        content = _read_regular(fd, MAX_OUTPUT_BYTES - self._files_bytes)
+        if content is None:
+            self._files.append(OutputFile(path, None, FileFault.TOO_LARGE))
+            return
+        self._files_bytes += len(content)
+        self._files.append(OutputFile(path, content, None, executable))
+
+    def _lost(self, error: Exception) -> StageError:
+        detail = "init died" if isinstance(error, Closed) else f"broken protocol: {error}"
+        return StageError("init", 0, detail)
+
+    def _bounded(self, clock: int) -> int:
+        """A clock that init reports lies between our beginning and now, whatever it says."""
+        return min(max(clock, self._began_ns), time.monotonic_ns())
+
+    # --- ending ---------------------------------------------------------------------------------
+
+    def _kill(self, limit: str) -> None:
+        """Kill the program for a limit; the first cause wins."""
+        if self._killed_for is None:
+            self._killed_for = limit
+            self._sandbox.kill_program()
+            self._be_patient(END_PATIENCE)
+
+    def _on_overflow(self) -> None:
+        if self._plan.limits.stop_on_output:
+            self._kill("output_bytes")
+
+    def _be_patient(self, seconds: float | None) -> None:
+        """Kill the whole sandbox if init has not reported by then."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(seconds, self._sandbox.kill)
+
+    def _watched_memory(self) -> int | None:
+        """Sample memory where no controller limits it; None where one does."""
+        if not self._mechanism("memory_bytes").startswith("watchdog"):
+            return None
+        usage = self._sandbox.tree_usage()
+        if usage is None:
+            return None
+        memory, count = self._peak_tree
+        self._peak_tree = max(memory, usage.memory_bytes), max(count, usage.process_count)
+        return usage.memory_bytes
+
+    def _mechanism(self, limit: str) -> str:
+        found = (entry.mechanism for entry in self._plan.enforced if entry.limit == limit)
+        return next(found, "none")
+
+    def _processors(self) -> list[int]:
+        operation = next(op for op in self._plan.program_tape if op.verb == "set_affinity")
+        return list(operation.arguments[0])
+
+    def _result(self, streams: list[Captured]) -> RunResult:
+        counted = self._sandbox.usage()
+        user, system = self._reaped
+        cpu = counted.cpu_time if counted.cpu_time is not None else user + system
+        ended_ns = self._ended_ns or time.monotonic_ns()
+        started_ns = self._started_ns or ended_ns
+        usage = Usage(
+            user_time=counted.user_time if counted.user_time is not None else user,
+            system_time=counted.system_time if counted.system_time is not None else system,
+            cpu_time=cpu,
+            wall_time=timedelta(microseconds=(ended_ns - started_ns) // 1000),
+            setup_time=timedelta(microseconds=(started_ns - self._began_ns) // 1000),
+            queue_time=self._queue_time,
+            peak_memory_bytes=_known(counted.peak_memory_bytes, self._peak_tree[0]),
+            peak_process_count=_known(counted.peak_process_count, self._peak_tree[1]),
+            oom_kill_count=counted.oom_kill_count,
+            throttled_time=counted.throttled_time,
+        )
+        evidence = Evidence(
+            wait_status=self._evidence.wait_status,
+            not_started=self._evidence.not_started,
+            killed_for=self._killed_for,
+        )
+        outcome = Outcome(
+            ending=decide(evidence, usage, self._plan.limits),
+            usage=usage,
+            limits_touched=(),
+            enforced=self._plan.enforced,
+            policy_digest=self._plan.policy.digest,
+        )
+        return RunResult(
+            outcome=self._touched(outcome, streams, refused=counted.processes_refused),
+            stdout=streams[0],
+            stderr=streams[1] if len(streams) > 1 else Captured(),
+            files=tuple(self._files),
+        )
+
+    def _touched(self, outcome: Outcome, streams: list[Captured], *, refused: bool) -> Outcome:
+        """Name the limits that were hit without ending the program."""
+        limits = self._plan.limits
+        hit = {
+            "process_count": refused,
+            "output_bytes": any(stream.truncated for stream in streams),
+            "scratch_bytes": "scratch_bytes" in self._full and bool(limits.scratch_bytes),
+            "file_count": "file_count" in self._full and bool(limits.file_count),
+            "file_size_bytes": outcome.ending == Signaled("XFSZ"),
+        }
+        ended_by = getattr(outcome.ending, "limit", None)
+        names = tuple(name for name, was_hit in hit.items() if was_hit and name != ended_by)
+        return Outcome(
+            ending=outcome.ending,
+            usage=outcome.usage,
+            limits_touched=names,
+            enforced=outcome.enforced,
+            policy_digest=outcome.policy_digest,
+        )
+
+
+def _stdin(content: bytes) -> int:
+    """Give a read-only descriptor of the input: sealed memory needs no pump and cannot block."""
+    if not content:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    fd = sealed_memory(content, "stdin")
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(fd)
+
+
+def _read_regular(fd: int, budget: int) -> bytes | None:
+    """Read a whole file that init opened; None when it is larger than what is left to answer."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise ProtocolError("a file is not regular")
+    if status.st_size > budget:
+        return None
+    pieces = []
+    offset = 0
+    while offset < status.st_size:
+        piece = os.pread(fd, min(1 << 20, status.st_size - offset), offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset += len(piece)
+    return b"".join(pieces)
+
+
+def _not_started(number: int, detail: str) -> NotStarted:
+    name = errno.errorcode.get(number, "EUNKNOWN")
+    return NotStarted(name, f"cannot execute {detail[:256]}: {os.strerror(number)}")
+
+
+def _known(counted: int | None, sampled: int) -> int:
+    return sampled if counted is None else counted

@@ -1,0 +1,183 @@
+"""The daemon's side of one sandbox: made blank, given its one job, destroyed; never used again.
+
+Everything that a sandbox holds on this host is here: a pair of ids, its cgroups, a channel and a
+pidfd. `destroy` gives all of it back, whatever happened before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from sandboxd.errors import HostError, StageError
+from sandboxd.kernel import idmap
+from sandboxd.kernel.cgroups import SandboxCgroup
+from sandboxd.runtime import channel as channels
+from sandboxd.runtime import processtree
+from sandboxd.runtime.channel import Closed
+from sandboxd.runtime.nursery import AsyncChannel, expect, kill_and_close, readable, signal_pidfd
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sandboxd.kernel.cgroups import CgroupUsage, Tree, Write
+    from sandboxd.kernel.idmap import Pairs
+    from sandboxd.model.tape import Tape
+    from sandboxd.runtime.channel import Message
+    from sandboxd.runtime.nursery import Zygote
+
+READY_PATIENCE = 10.0
+"""Seconds that init may take to furnish a sandbox."""
+EXIT_PATIENCE = 2.0
+"""Seconds that init may take to exit by itself after its last report."""
+REMOVE_PATIENCE = 10.0
+"""Seconds that the kernel may take to let go of a dead sandbox's cgroups."""
+
+
+class Sandbox:
+    """One sandbox, from `create` to `destroy`."""
+
+    def __init__(self, tree: Tree, pairs: Pairs | None, name: str) -> None:
+        """Describe it; `pairs` is None where all sandboxes share the daemon's id."""
+        self._pairs = pairs
+        self._pair: int | None = None
+        self._cgroup = SandboxCgroup(tree, name)
+        self._has_cgroup = False
+        self._pidfd = -1
+        self._host_pid: int | None = None
+        self._channel: AsyncChannel | None = None
+
+    async def create(self, zygote: Zygote, tape: Tape) -> None:
+        """Clone it and wait until init has furnished it.
+
+        Raises:
+            StageError: naming the step that failed. `destroy` is still to be called.
+            HostError: no pair of ids or no descriptor is left.
+
+        """
+        if self._pairs is not None:
+            try:
+                self._pair = self._pairs.take()
+            except IndexError:
+                remedy = "give the service user a larger range in /etc/subuid and /etc/subgid"
+                text = "cannot create a sandbox: every id of the range is in use"
+                raise HostError("IDS_EXHAUSTED", text, remedy) from None
+        fds: dict[str, int] = {}
+        try:
+            self._cgroup.create()
+            self._has_cgroup = True
+            fds = self._cgroup.open_descriptors()
+            ours, theirs = channels.pair()
+        except OSError as error:
+            for fd in fds.values():
+                os.close(fd)
+            raise StageError("cgroup", error.errno or 0, str(error.filename or "")) from error
+        self._channel = AsyncChannel(ours)
+        fds["channel"] = theirs.detach()
+        map_ = idmap.as_text(idmap.sandbox_map(self._pair))
+        owner = None if self._pair is None else idmap.sandbox_map(self._pair)[0].outside
+        try:
+            wire = [operation.to_wire() for operation in tape]
+            self._pidfd = await zygote.clone((map_, map_, owner, wire), fds)
+        finally:
+            for fd in fds.values():
+                os.close(fd)
+        await expect(self._channel, "ready", READY_PATIENCE, "sandbox")
+
+    def limit(self, writes: tuple[Write, ...]) -> None:
+        """Write the job's limits to the cgroups."""
+        try:
+            self._cgroup.write(writes)
+        except OSError as error:
+            raise StageError("cgroup_limits", error.errno or 0, str(error.filename or "")) from error
+
+    def start(self, *fields: Any, fds: dict[str, int]) -> None:  # noqa: ANN401
+        """Give init its job."""
+        self._send("start", *fields, fds=fds)
+
+    async def receive(self) -> Message:
+        """Wait for init's next report."""
+        if self._channel is None:
+            raise Closed
+        return await self._channel.receive()
+
+    def kill_program(self) -> None:
+        """Kill every process of the program; init lives on to report."""
+        if not self._cgroup.kill():
+            with suppress(StageError):  # a dead init has no program
+                self._send("kill")
+
+    def kill(self) -> None:
+        """Kill init and, by the kernel, everything in the sandbox."""
+        if self._pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal_pidfd(self._pidfd)
+
+    def cpu_time(self) -> timedelta | None:
+        """Tell the processor time used so far."""
+        used = self._cgroup.cpu_time()
+        if used is None and (tree := self.tree_usage()):
+            return tree.cpu_time
+        return used
+
+    def tree_usage(self) -> processtree.TreeUsage | None:
+        """Tell what the process tree uses now; None when it is gone."""
+        if self._host_pid is None and self._pidfd >= 0:
+            self._host_pid = processtree.host_pid(self._pidfd)
+        return None if self._host_pid is None else processtree.usage(self._host_pid)
+
+    def usage(self) -> CgroupUsage:
+        """Read what the cgroups counted; still there until `destroy`."""
+        return self._cgroup.usage()
+
+    async def destroy(self) -> None:
+        """End everything and give everything back; returns when the cgroups are gone.
+
+        Raises:
+            StageError: the kernel does not let go of a process or a cgroup.
+
+        """
+        await self._end_init()
+        if self._channel is not None:
+            self._channel.close()
+        if self._pidfd >= 0:
+            kill_and_close(self._pidfd)
+            self._pidfd = -1
+        if self._has_cgroup:
+            await self._remove_cgroup()
+        if self._pairs is not None and self._pair is not None:
+            self._pairs.give_back(self._pair)
+            self._pair = None
+
+    async def _end_init(self) -> None:
+        """Wait for init's exit: the kernel lets PID 1 go only when all of its namespace is gone."""
+        if self._pidfd < 0:
+            return
+        self.kill()
+        try:
+            async with asyncio.timeout(REMOVE_PATIENCE):
+                await readable(self._pidfd)
+        except TimeoutError:
+            raise StageError("end", 0, f"init did not die within {REMOVE_PATIENCE:g} s") from None
+
+    async def _remove_cgroup(self) -> None:
+        deadline = asyncio.get_running_loop().time() + REMOVE_PATIENCE
+        pause = 0.0005
+        while not self._cgroup.remove():
+            if asyncio.get_running_loop().time() > deadline:
+                raise StageError("cgroup_removal", 16, "the kernel holds a cgroup")
+            await asyncio.sleep(pause)  # a dying task leaves its cgroup a moment after its end
+            pause = min(pause * 2, 0.05)
+        self._has_cgroup = False
+
+    def _send(self, name: str, *fields: Any, fds: dict[str, int] | None = None) -> None:  # noqa: ANN401
+        if self._channel is None:
+            raise StageError(name, 0, "init is gone")
+        try:
+            self._channel.send(name, *fields, fds=fds)
+        except Closed:
+            raise StageError(name, 0, "init is gone") from None
+        except OSError as error:
+            raise StageError(name, error.errno or 0, "cannot reach init") from error

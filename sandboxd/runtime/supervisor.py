@@ -1,0 +1,215 @@
+"""The supervisor: owns one job from its slot to its outcome, and the processes behind all of them.
+
+Decides little: `plan` has decided. Does the waiting: for reports, deadlines, ends of file. Nothing
+that it starts outlives the call that asked for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import resource
+import time
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from sandboxd.errors import HostError
+from sandboxd.host import IdMode
+from sandboxd.kernel import delegation, idmap, seccomp
+from sandboxd.kernel.idmap import Pairs
+from sandboxd.plan import limits_for, plan_run, policy_for, processor_count_for, root_tape, sandbox_tape
+from sandboxd.runtime.channel import sealed_memory
+from sandboxd.runtime.nursery import Nursery
+from sandboxd.runtime.run import Run
+from sandboxd.runtime.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+
+    from sandboxd.host import Host
+    from sandboxd.model.job import Job
+    from sandboxd.model.outcome import RunResult
+    from sandboxd.model.policy import Policy
+    from sandboxd.plan import SandboxPlan
+
+DESCRIPTORS_PER_SANDBOX = 16
+SPARE_DESCRIPTORS = 64
+"""Kept free for the server's sockets and the daemon's own files."""
+
+
+class Supervisor:
+    """Runs jobs on this host; an async context manager.
+
+    Entering it starts the launcher and, when started as root, gives root up for good: there may be
+    no other thread then, and what is needed later must have been imported before.
+    """
+
+    def __init__(self, host: Host) -> None:
+        """Prepare for a host; nothing is started yet."""
+        self.host = host
+        self._pairs = Pairs(host.identity.id_count) if host.id_mode is IdMode.RANGE else None
+        self._processors = dict.fromkeys(host.processors, 0)
+        self._filters: dict[str, tuple[int, int]] = {}
+        self._names = itertools.count(1)
+        self._live = 0
+        self._tree = host.tree
+        self._lock_fds: list[int] = []
+        self._nursery: Nursery | None = None
+
+    async def __aenter__(self) -> Self:
+        """Claim cgroups, start the launcher, give up root."""
+        identity = self.host.identity
+        _raise_limits()
+        try:
+            self._tree, self._lock_fds = delegation.claim(
+                self.host.tree, identity.uid, identity.gid
+            )
+        except OSError as error:
+            remedy = "run `sandboxd doctor`, or start with --cgroup none"
+            text = f"cannot claim a cgroup: {error}"
+            raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
+        self._nursery = Nursery(identity, self._tree, self._lock_fds)
+        await self._nursery.start()
+        if identity.started_as_root:
+            for policy in self.host.policies.values():
+                self._filter(policy)
+            idmap.become(identity.uid, identity.gid)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End everything that is left, and remove our cgroups."""
+        if self._nursery is not None:
+            await self._nursery.close()
+        for fd, _ in self._filters.values():
+            os.close(fd)
+        for fd in self._lock_fds:
+            os.close(fd)
+        self._filters.clear()
+        self._lock_fds.clear()
+
+    async def run(
+        self,
+        job: Job,
+        *,
+        queue_time: timedelta = timedelta(),
+        on_output: Callable[[int, bytes], None] | None = None,
+    ) -> RunResult:
+        """Run one job to its end in a fresh sandbox, which is gone when this returns.
+
+        `on_output` is called with 1 or 2 (stdout, stderr) and each piece that is kept, as it comes.
+        Cancelling this kills the job at once.
+
+        Raises:
+            JobError, PreconditionError: the job cannot be run here as it asks; nothing started.
+            StageError: building the sandbox failed; no program ran unprotected.
+            HostError: the host has no ids or descriptors left.
+
+        """
+        began = time.monotonic_ns()
+        count = processor_count_for(limits_for(job, self.host))
+        policy_fd, policy_size = self._filter(policy_for(job, self.host))
+        processors = self._take_processors(count)
+        try:
+            plan = plan_run(job, self.host, processors, policy_size)
+            async with self._fresh(plan.sandbox) as sandbox:
+                run = Run(sandbox, job, plan, began_ns=began, queue_time=queue_time)
+                result = await run.to_end(policy_fd, on_output)
+            return result
+        finally:
+            for processor in processors:
+                self._processors[processor] -= 1
+
+    def _fresh(self, plan: SandboxPlan) -> _Fresh:
+        self._check_descriptors()
+        name = f"sandbox-{next(self._names)}"
+        return _Fresh(self, Sandbox(self._tree, self._pairs, name), plan)
+
+    async def furnish(self, sandbox: Sandbox, plan: SandboxPlan) -> None:
+        """Make a described sandbox, by the zygote of its root."""
+        if self._nursery is None:
+            raise HostError("NOT_STARTED", "cannot run before the supervisor is entered")
+        self._live += 1
+        zygote = await self._nursery.zygote(plan.root, root_tape(self.host))
+        await sandbox.create(zygote, sandbox_tape(self.host, plan))
+
+    async def remove(self, sandbox: Sandbox) -> None:
+        """Destroy a sandbox, even when the caller is being cancelled."""
+        try:
+            await _to_its_end(sandbox.destroy())
+        finally:
+            self._live -= 1
+
+    def _filter(self, policy: Policy) -> tuple[int, int]:
+        """Give the descriptor and the size of a policy's compiled filter."""
+        if policy.digest not in self._filters:
+            program = seccomp.compile_policy(policy)
+            self._filters[policy.digest] = sealed_memory(program, "policy"), len(program)
+        return self._filters[policy.digest]
+
+    def _take_processors(self, count: int) -> tuple[int, ...]:
+        """Choose the processors that the fewest jobs run on."""
+        chosen = sorted(self._processors, key=lambda number: (self._processors[number], number))
+        for processor in chosen[:count]:
+            self._processors[processor] += 1
+        return tuple(sorted(chosen[:count]))
+
+    def _check_descriptors(self) -> None:
+        bound = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
+        if (self._live + 1) * DESCRIPTORS_PER_SANDBOX > bound:
+            raise HostError(
+                "DESCRIPTORS_EXHAUSTED",
+                f"cannot create a sandbox: {self._live} live ones need all descriptors",
+                "raise the hard limit of open files (LimitNOFILE=, ulimit -Hn)",
+            )
+
+
+class _Fresh:
+    """A sandbox as a scope: made on entry, gone on exit."""
+
+    def __init__(self, supervisor: Supervisor, sandbox: Sandbox, plan: SandboxPlan) -> None:
+        self._supervisor = supervisor
+        self._sandbox = sandbox
+        self._plan = plan
+
+    async def __aenter__(self) -> Sandbox:
+        try:
+            await self._supervisor.furnish(self._sandbox, self._plan)
+        except BaseException:
+            await self._supervisor.remove(self._sandbox)
+            raise
+        return self._sandbox
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._supervisor.remove(self._sandbox)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Finish `work` even if the caller is cancelled meanwhile; the cancellation follows then."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception:  # noqa: BLE001 - raised below, by result()
+            break
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+def _raise_limits() -> None:
+    """Raise our soft limits to the hard ones: descriptors per sandbox, processes over all of them."""
+    for number in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC):
+        hard = resource.getrlimit(number)[1]
+        with suppress(ValueError, OSError):
+            resource.setrlimit(number, (hard, hard))
