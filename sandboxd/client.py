@@ -153,8 +153,14 @@ class SyncClient:
 
     def get_host(self, *, timeout: timedelta | None = None) -> wire.HostDescription:
         """Ask what the server's host offers and enforces; as `Client.get_host`, errors too."""
-        response = self._call(self._stub.GetHost, pb.GetHostRequest(), timeout)
-        return wire.from_host_response(response)
+        return wire.from_host_response(self.get_host_response(timeout=timeout))
+
+    def get_host_response(self, *, timeout: timedelta | None = None) -> pb.GetHostResponse:
+        """Ask the same, and give the message as it came."""
+        response: pb.GetHostResponse = self._call(
+            self._stub.GetHost, pb.GetHostRequest(), timeout
+        )
+        return response
 
     def _call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
         call = rpc.future(request, timeout=_seconds(timeout))

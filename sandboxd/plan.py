@@ -74,9 +74,9 @@ def plan_run(job: Job, host: Host, processors: tuple[int, ...], filter_bytes: in
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
+    check_job(job, host)
     limits = limits_for(job, host)
     policy = policy_for(job, host)
-    _check_offers(job, host)
     placed = sum(_pages(len(file.content)) for file in job.files)
     return Plan(
         sandbox=SandboxPlan(root=job.root, proc_mode=policy.proc.value),
@@ -177,7 +177,16 @@ def _has_range(host: Host) -> bool:
     return host.id_mode is IdMode.RANGE
 
 
-def _check_offers(job: Job, host: Host) -> None:
+def check_job(job: Job, host: Host) -> None:
+    """Refuse what this host cannot run as it asks.
+
+    Raises:
+        JobError: a limit is out of bounds.
+        PreconditionError: the policy, the root, the network or a required enforcement is not here.
+
+    """
+    limits_for(job, host)
+    policy_for(job, host)
     if job.root not in host.roots:
         raise _unknown("ROOT_UNKNOWN", "root", job.root, host.roots)
     if job.network not in host.networks:

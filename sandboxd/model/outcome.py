@@ -118,8 +118,13 @@ class FileFault(Enum):
 
     MISSING = "missing"
     NOT_REGULAR = "not_regular"
+    """A socket or a device."""
     TOO_LARGE = "too_large"
     NOT_ALLOWED = "not_allowed"
+    LINK = "link"
+    """A symbolic link, or behind one."""
+    DIRECTORY = "directory"
+    PIPE = "pipe"
 
 
 @dataclass(frozen=True, slots=True)

@@ -332,11 +332,21 @@ class Nursery:
             self._channel.close()
             self._channel = None
         if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
+            await _wait_for(self._process)
             self._process = None
         if self._namespace_fd is not None:
             os.close(self._namespace_fd)
             self._namespace_fd = None
+
+
+async def _wait_for(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            await readable(pidfd)
+        finally:
+            os.close(pidfd)
+    process.wait()
 
 
 def _cannot_enter(error: StageError, mode: IdMode) -> HostError:

@@ -19,7 +19,15 @@ from sandboxd.errors import HostError
 from sandboxd.host import IdMode
 from sandboxd.kernel import delegation, idmap, seccomp
 from sandboxd.kernel.idmap import Pairs
-from sandboxd.plan import limits_for, plan_run, policy_for, processor_count_for, root_tape, sandbox_tape
+from sandboxd.plan import (
+    check_job,
+    limits_for,
+    plan_run,
+    policy_for,
+    processor_count_for,
+    root_tape,
+    sandbox_tape,
+)
 from sandboxd.runtime.channel import sealed_memory
 from sandboxd.runtime.nursery import Nursery
 from sandboxd.runtime.run import Run
@@ -73,6 +81,7 @@ class Supervisor:
             raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
         self._nursery = Nursery(identity, self._tree, self._lock_fds)
         await self._nursery.start()
+        await self._nursery.zygote("host", root_tape(self.host))  # so that no job pays for it
         if identity.started_as_root:
             for policy in self.host.policies.values():
                 self._filter(policy)
@@ -94,6 +103,10 @@ class Supervisor:
             os.close(fd)
         self._filters.clear()
         self._lock_fds.clear()
+
+    def check(self, job: Job) -> None:
+        """Raise what `run` would raise about the job itself; starts nothing."""
+        check_job(job, self.host)
 
     async def run(
         self,

@@ -46,11 +46,12 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         """Run one job to its end; cancelling the call cancels the job, then frees its slot."""
         async with answered(context):
             job = wire.to_job(request)
+            try:
+                self._supervisor.check(job)  # a job that can never run need not wait for its turn
+            except JobError as error:
+                raise wire.in_request(error) from None
             async with self._admission.slot(tenant_of(context.peer())) as queue_time:
-                try:
-                    result = await self._supervisor.run(job, queue_time=queue_time)
-                except JobError as error:
-                    raise wire.in_request(error) from None
+                result = await self._supervisor.run(job, queue_time=queue_time)
             return wire.to_response(result)
 
     async def GetHost(  # noqa: N802

@@ -68,12 +68,7 @@ ENDINGS = {
 """The field of `Outcome.ending` that carries each ending, and its message."""
 ENDING_OF: dict[str, type[Ending]] = {name: kind for kind, (name, _) in ENDINGS.items()}
 
-FILE_FAULTS = {
-    FileFault.MISSING: pb.FILE_FAULT_MISSING,
-    FileFault.NOT_REGULAR: pb.FILE_FAULT_NOT_REGULAR,
-    FileFault.TOO_LARGE: pb.FILE_FAULT_TOO_LARGE,
-    FileFault.NOT_ALLOWED: pb.FILE_FAULT_NOT_ALLOWED,
-}
+FILE_FAULTS = {fault: pb.FileFault.Value(f"FILE_FAULT_{fault.name}") for fault in FileFault}
 FILE_FAULT_OF = {int(number): fault for fault, number in FILE_FAULTS.items()}
 
 

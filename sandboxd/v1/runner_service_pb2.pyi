@@ -23,6 +23,9 @@ class FileFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FILE_FAULT_NOT_REGULAR: _ClassVar[FileFault]
     FILE_FAULT_TOO_LARGE: _ClassVar[FileFault]
     FILE_FAULT_NOT_ALLOWED: _ClassVar[FileFault]
+    FILE_FAULT_LINK: _ClassVar[FileFault]
+    FILE_FAULT_DIRECTORY: _ClassVar[FileFault]
+    FILE_FAULT_PIPE: _ClassVar[FileFault]
 
 class IdMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -37,6 +40,9 @@ FILE_FAULT_MISSING: FileFault
 FILE_FAULT_NOT_REGULAR: FileFault
 FILE_FAULT_TOO_LARGE: FileFault
 FILE_FAULT_NOT_ALLOWED: FileFault
+FILE_FAULT_LINK: FileFault
+FILE_FAULT_DIRECTORY: FileFault
+FILE_FAULT_PIPE: FileFault
 ID_MODE_UNSPECIFIED: IdMode
 ID_MODE_RANGE: IdMode
 ID_MODE_SINGLE: IdMode

@@ -1,0 +1,61 @@
+"""The command line: one file per command, each imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from sandboxd.errors import SandboxdError
+from sandboxd.version import __version__
+
+COMMANDS = {
+    "run": "Run one program in a fresh sandbox, here and now.",
+    "serve": "Serve jobs over gRPC.",
+    "host": "Show what this host, or a server's, offers and enforces.",
+    "policy": "List and show seccomp policies.",
+}
+HOST_FAULT = 125
+
+
+class LazyGroup(click.Group):
+    """Knows the commands' names and imports a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name the commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"sandboxd.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sandboxd")
+def cli() -> None:
+    """Run untrusted programs, each in a never-used sandbox, without root."""
+
+
+def main() -> NoReturn:
+    """Be the program `sandboxd`; an error of ours is one line on stderr and exit code 125."""
+    try:
+        # Without its own mode click answers an Exit's code rather than leave by it.
+        sys.exit(cli.main(prog_name="sandboxd", standalone_mode=False) or 0)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(HOST_FAULT)
+    except SandboxdError as error:
+        click.echo(f"sandboxd: {error}", err=True)
+        sys.exit(HOST_FAULT)

@@ -1,0 +1,164 @@
+"""The configuration: defaults, then `sandboxd.toml`, then SANDBOXD_* in the environment, then options.
+
+Decides the effective `Settings` and where to listen. An unknown key is an error, never ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandboxd.cli.values import parse_duration, parse_limit
+from sandboxd.errors import HostError
+from sandboxd.host import IdMode, Settings
+from sandboxd.kernel.cgroups import Rung
+from sandboxd.model.limits import ROW_OF, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG_NAME = "sandboxd.toml"
+ENV_PREFIX = "SANDBOXD_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that `serve` can be told."""
+
+    listen: tuple[str, ...] = ()
+    """Addresses; empty: the socket in the runtime directory."""
+    grace: timedelta | None = None
+    """How long a drain waits for running jobs; unset: until they have ended."""
+    settings: Settings = field(default_factory=Settings)
+
+
+def load(path: str | None, environment: Mapping[str, str], options: Mapping[str, Any]) -> Config:
+    """Give the effective configuration.
+
+    `path` is a file that must exist; unset, `sandboxd.toml` in the configuration directory is read
+    if it is there. `options` are those given on the command line, None for the others.
+
+    Raises:
+        HostError: a file, a key or a value is wrong; the text says where.
+
+    """
+    table = _read(path)
+    for name in _scalars():
+        if (text := environment.get(ENV_PREFIX + name.upper())) is not None:
+            table[name] = text
+    table.update({name: value for name, value in options.items() if value not in {None, ()}})
+    return _config(table)
+
+
+def default_socket() -> str:
+    """Name the socket in the runtime directory: the user's, else /run/sandboxd."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        return f"unix:{runtime}/sandboxd.sock"
+    if os.geteuid() == 0:
+        return "unix:/run/sandboxd/sandboxd.sock"
+    return f"unix:/tmp/sandboxd-{os.getuid()}/sandboxd.sock"  # noqa: S108 - made 0700, owner checked
+
+
+def as_toml(config: Config) -> str:
+    """Write a configuration as the file that would give it."""
+    lines = [f"listen = {_toml(list(config.listen))}"]
+    if config.grace is not None:
+        lines.append(f'grace = "{config.grace.total_seconds():g}s"')
+    tables = {"defaults": config.settings.defaults, "ceilings": config.settings.ceilings}
+    for name, value in asdict(config.settings).items():
+        if name not in tables and value not in {None, ()}:
+            lines.append(f"{name} = {_toml(value)}")
+    for name, limits in tables.items():
+        given = {row: getattr(limits, row) for row in ROW_OF if getattr(limits, row) is not None}
+        if given:
+            lines += ["", f"[{name}]"]
+            lines += [f"{row} = {_toml(value)}" for row, value in given.items()]
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:  # noqa: ANN401 - any configuration value
+    if isinstance(value, timedelta):
+        return f'"{value.total_seconds():g}s"'
+    if isinstance(value, (Rung, IdMode)):
+        return f'"{value.value}"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
+
+
+def _scalars() -> list[str]:
+    tables = {"defaults", "ceilings", "policy_directories", "root_binds"}
+    return ["listen", "grace", *(f.name for f in fields(Settings) if f.name not in tables)]
+
+
+def _read(path: str | None) -> dict[str, Any]:
+    if path is None:
+        base = os.environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
+        places = [f"{base}/sandboxd/{CONFIG_NAME}", f"/etc/sandboxd/{CONFIG_NAME}"]
+        path = next((place for place in places if Path(place).is_file()), None)
+        if path is None:
+            return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _invalid(f"cannot read {path}: {error}") from error
+
+
+def _config(table: dict[str, Any]) -> Config:
+    known = {"listen", "grace", *(f.name for f in fields(Settings))}
+    if unknown := set(table) - known:
+        names = ", ".join(sorted(known))
+        raise _invalid(f"cannot use the setting {sorted(unknown)[0]!r}; known are: {names}")
+    try:
+        listen = table.pop("listen", ())
+        grace = table.pop("grace", None)
+        return Config(
+            listen=(listen,) if isinstance(listen, str) else tuple(listen),
+            grace=None if grace is None else _duration(grace),
+            settings=Settings(**{name: _setting(name, value) for name, value in table.items()}),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _invalid(f"cannot use the configuration: {error}") from error
+
+
+def _setting(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has its type
+    match name:
+        case "slot_count" | "queue_length":
+            number = int(value)
+            if number < (1 if name == "slot_count" else 0):
+                raise ValueError(f"{name} must be positive")
+            return number
+        case "cgroup":
+            return value if isinstance(value, Rung) else Rung(value)
+        case "id_mode":
+            return value if isinstance(value, IdMode) else IdMode(value)
+        case "defaults" | "ceilings":
+            return _limits(name, value)
+        case "policy_directories" | "root_binds":
+            return (value,) if isinstance(value, str) else tuple(value)
+        case _:
+            return str(value)
+
+
+def _limits(table: str, values: dict[str, Any]) -> Limits:
+    given = {}
+    for name, value in values.items():
+        if name not in ROW_OF:
+            raise ValueError(f"{table}.{name} is no limit")
+        given[name] = parse_limit(ROW_OF[name], str(value))
+    return Limits(**given)  # type: ignore[arg-type]  # each row has its unit's type
+
+
+def _duration(value: Any) -> timedelta:  # noqa: ANN401 - text or an already parsed option
+    return value if isinstance(value, timedelta) else parse_duration(str(value))
+
+
+def _invalid(message: str) -> HostError:
+    return HostError("CONFIG_INVALID", message, "see docs/operating.md")

@@ -1,0 +1,85 @@
+"""`sandboxd serve`: the daemon. Started as root, it gives root up before it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sandboxd.cli.config import Config, as_toml, default_socket, load
+from sandboxd.errors import HostError
+
+if TYPE_CHECKING:
+    from sandboxd.host import Host
+
+
+@click.command(help="Serve jobs over gRPC until SIGTERM or SIGINT, which drains.")
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="unix:PATH or HOST:PORT; repeat.")
+@click.option("--slots", "slot_count", type=click.IntRange(min=1), help="Jobs at once.")
+@click.option("--queue", "queue_length", type=click.IntRange(min=0), help="Jobs that may wait.")
+@click.option("--grace", help="How long a drain waits for running jobs (30s); unset: until done.")
+@click.option("--cgroup", help="Force a cgroup rung: v2, v2-bare, v1, none.")
+@click.option("--ids", "id_mode", help="Force an id mode: range, single.")
+@click.option("--service-user", help="Whom to become when started as root.")
+@click.option("--policies", "policy_directories", multiple=True, help="Directory of own policies.")
+@click.option("--root-bind", "root_binds", multiple=True, help="Further directory jobs may read.")
+@click.option("--config", "config_path", help="Configuration file.")
+@click.option("--print-config", is_flag=True, help="Print the effective configuration and exit.")
+def command(config_path: str | None, *, print_config: bool, **options: Any) -> None:  # noqa: ANN401
+    """Serve until told to leave."""
+    config = load(config_path, os.environ, options)
+    if print_config:
+        click.echo(as_toml(config))
+        return
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_serve(config))
+    except KeyboardInterrupt:
+        raise click.Abort from None
+
+
+async def _serve(config: Config) -> None:
+    # Imported before root is given up: the interpreter may lie where the service user cannot read.
+    from sandboxd.host import probe_host  # noqa: PLC0415 - `--help` must stay fast
+    from sandboxd.runtime.supervisor import Supervisor  # noqa: PLC0415 - the same
+    from sandboxd.server.serving import Server  # noqa: PLC0415 - the same
+
+    host = probe_host(config.settings)
+    listen = config.listen or (default_socket(),)
+    for address in listen:
+        _make_way_for(address, host)
+    async with Supervisor(host) as supervisor:
+        server = Server(
+            supervisor,
+            listen,
+            slot_count=host.slot_count,
+            queue_length=host.queue_length,
+            grace=config.grace,
+        )
+        async with server:
+            for weakness in host.weaknesses:
+                logging.warning("weaker: %s: %s", weakness.subject, weakness.cause)
+            logging.info("serving on %s as uid %d", ", ".join(server.addresses), os.getuid())
+            await server.serve()
+
+
+def _make_way_for(address: str, host: Host) -> None:
+    """As root: give the service user the directory of its socket, if we make it or it is empty."""
+    if not address.startswith("unix:") or not host.identity.started_as_root:
+        return
+    directory = Path(address.removeprefix("unix:")).absolute().parent
+    uid, gid = host.identity.uid, host.identity.gid
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        if directory.stat().st_uid not in {uid, 0} or directory.stat().st_uid == uid:
+            return
+        if any(directory.iterdir()):
+            remedy = f"choose a directory that belongs to uid {uid}, or one that does not exist yet"
+            text = f"cannot listen in {directory}: it is root's, and root is given up before"
+            raise HostError("SOCKET_DIRECTORY", text, remedy) from None
+    os.chown(directory, uid, gid)
