@@ -1,9 +1,9 @@
-"""A rootless sandbox for running untrusted code: every job in a never-used sandbox.
+r"""A rootless sandbox for running untrusted code: every job in a never-used sandbox.
 
 >>> import sandboxd
 >>> result = sandboxd.run(["python3", "-c", "print(6 * 7)"])
 >>> result.ending, result.stdout.data
-(Exited(exit_code=0), b'42\\n')
+(Exited(exit_code=0), b'42\n')
 
 Names are loaded when first used: the launcher imports this package too, and must stay small.
 """

@@ -157,9 +157,7 @@ class SyncClient:
 
     def get_host_response(self, *, timeout: timedelta | None = None) -> pb.GetHostResponse:
         """Ask the same, and give the message as it came."""
-        response: pb.GetHostResponse = self._call(
-            self._stub.GetHost, pb.GetHostRequest(), timeout
-        )
+        response: pb.GetHostResponse = self._call(self._stub.GetHost, pb.GetHostRequest(), timeout)
         return response
 
     def _call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc

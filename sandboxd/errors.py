@@ -70,7 +70,7 @@ class Busy(SandboxdError):  # noqa: N818 - the house's word, see docs/glossary.m
 
 
 class HostError(SandboxdError):
-    """This host cannot sandbox now: the operator must change something."""
+    """The host cannot sandbox now: its operator must change something."""
 
     def __init__(self, reason: str, message: str, remedy: str = "") -> None:
         """Carry an UPPER_SNAKE reason, one sentence, and the command or setting that mends it."""

@@ -98,7 +98,7 @@ class Identity:
         """How many ids the range gives to sandboxes."""
         if self.mode is IdMode.SINGLE:
             return 0
-        return min(self.uid_map[1].count, self.gid_map[1].count)
+        return min(self.uid_map[1].size, self.gid_map[1].size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,7 @@ def probe_host(settings: Settings | None = None) -> Host:
     landlock_abi = syscalls.landlock_abi()
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     ceilings = _merged(_own_ceilings(len(processors), memory_bytes), settings.ceilings)
-    directories = (seccomp.policies_directory(), *settings.policy_directories)
+    directories = [str(seccomp.policies_directory()), *settings.policy_directories]
     return Host(
         version=__version__,
         kernel_release=os.uname().release,
@@ -232,10 +232,8 @@ def _ranges(path: str, name: str, uid: int) -> tuple[Range, ...]:
         return ()
 
 
-def _choose_mode(
-    forced: IdMode | None, uid_range: Range | None, gid_range: Range | None
-) -> IdMode:
-    enough = all(range_ and range_.count >= idmap.LEAST_RANGE for range_ in (uid_range, gid_range))
+def _choose_mode(forced: IdMode | None, uid_range: Range | None, gid_range: Range | None) -> IdMode:
+    enough = all(range_ and range_.size >= idmap.LEAST_RANGE for range_ in (uid_range, gid_range))
     if forced is IdMode.RANGE and not enough:
         raise HostError(
             "NO_SUBORDINATE_IDS",
@@ -330,11 +328,16 @@ def mechanisms_for(tree: Tree) -> dict[str, str]:
         cpu_clock = "cgroup1 cpuacct.usage"
     pids = tree.limits_by("pids")
     cpu = tree.limits_by("cpu")
-    quota = {"cgroup2": "affinity, cgroup2 cpu.max", "cgroup1": "affinity, cgroup1 cpu.cfs_quota_us"}
+    quota = {
+        "cgroup2": "affinity, cgroup2 cpu.max",
+        "cgroup1": "affinity, cgroup1 cpu.cfs_quota_us",
+    }
     return {
         "cpu_time": f"deadline on {cpu_clock}",
         "wall_time": "deadline on the monotonic clock",
-        "memory_bytes": memory.get(tree.limits_by("memory") or "", "watchdog over the process tree"),
+        "memory_bytes": memory.get(
+            tree.limits_by("memory") or "", "watchdog over the process tree"
+        ),
         "process_count": f"{pids} pids.max" if pids else "rlimit NPROC",
         "output_bytes": "output pump",
         "scratch_bytes": "tmpfs size",
@@ -395,5 +398,3 @@ def host_root_sources(binds: tuple[str, ...]) -> tuple[mounts.Source, ...]:
             remedy = "name an existing directory of toolchains"
             raise HostError("ROOT_BIND_INVALID", f"cannot show {path} in the root", remedy)
     return mounts.sources_for([*paths, *(os.path.realpath(path) for path in binds)])
-
-

@@ -122,6 +122,7 @@ def sandbox_tape(host: Host, plan: SandboxPlan) -> Tape:
         *cgroups.join(host.tree, "init"),  # before its ids change: v1 compares them
         *init_ids,
         *namespaces.init_process(),
+        idmap.bounding_dropped(),  # here, not in the program: it is inherited, and paid ahead
         namespaces.nesting_closed(),
         *mounts.sandbox_proc(plan.proc_mode),
         *mounts.scratch(idmap.PROGRAM_ID),
@@ -133,7 +134,7 @@ def job_tape(job: Job, limits: Limits, placed_bytes: int) -> Tape:
     """Tape of init: fit the sandbox to its one job."""
     inodes = len(_placed_inodes(job))
     size = (limits.scratch_bytes or 0) + placed_bytes
-    working_directory = ()
+    working_directory: Tape = ()
     if writable_place_of(job.working_directory):
         path = job.working_directory
         working_directory = (files.make_working_directory(path, idmap.PROGRAM_ID),)
@@ -163,7 +164,6 @@ def program_tape(
     return (
         *cgroups.join(host.tree, "program"),
         *processes.session(limits, processors),
-        idmap.bounding_dropped(),
         *(idmap.program_ids() if _has_range(host) else ()),
         idmap.capabilities_dropped(),
         *processes.state(descriptors, job.working_directory),

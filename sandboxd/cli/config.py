@@ -1,4 +1,4 @@
-"""The configuration: defaults, then `sandboxd.toml`, then SANDBOXD_* in the environment, then options.
+"""The configuration: defaults, `sandboxd.toml`, SANDBOXD_* of the environment, options, in turn.
 
 Decides the effective `Settings` and where to listen. An unknown key is an error, never ignored.
 """
@@ -61,7 +61,7 @@ def default_socket() -> str:
         return f"unix:{runtime}/sandboxd.sock"
     if os.geteuid() == 0:
         return "unix:/run/sandboxd/sandboxd.sock"
-    return f"unix:/tmp/sandboxd-{os.getuid()}/sandboxd.sock"  # noqa: S108 - made 0700, owner checked
+    return f"unix:/tmp/sandboxd-{os.getuid()}/sandboxd.sock"
 
 
 def as_toml(config: Config) -> str:
@@ -115,7 +115,7 @@ def _config(table: dict[str, Any]) -> Config:
     known = {"listen", "grace", *(f.name for f in fields(Settings))}
     if unknown := set(table) - known:
         names = ", ".join(sorted(known))
-        raise _invalid(f"cannot use the setting {sorted(unknown)[0]!r}; known are: {names}")
+        raise _invalid(f"cannot use the setting {min(unknown)!r}; known are: {names}")
     try:
         listen = table.pop("listen", ())
         grace = table.pop("grace", None)

@@ -65,7 +65,9 @@ def limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
 @click.option("--merge-stderr", is_flag=True, help="stderr into stdout, order kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the RunResponse as JSON, only.")
 @click.option("--explain", is_flag=True, help="Print the tapes and run nothing.")
-@click.option("--fault-code", default=FAULT, show_default=True, help="Exit code of our own failures.")
+@click.option(
+    "--fault-code", default=FAULT, show_default=True, help="Exit code of our own failures."
+)
 @click.option("--address", help="Send the job to this server instead.")
 @click.option("--cgroup", "cgroup", help="Force a cgroup rung: v2, v2-bare, v1, none.")
 @click.option("--ids", "id_mode", help="Force an id mode: range, single.")
@@ -270,5 +272,3 @@ def _signal_number(name: str) -> int:
     if name.startswith("RTMIN+"):
         return signal.SIGRTMIN + int(name.removeprefix("RTMIN+"))
     return int(signal.Signals[f"SIG{name}"])
-
-

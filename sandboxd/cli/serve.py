@@ -16,6 +16,8 @@ from sandboxd.errors import HostError
 if TYPE_CHECKING:
     from sandboxd.host import Host
 
+log = logging.getLogger("sandboxd")
+
 
 @click.command(help="Serve jobs over gRPC until SIGTERM or SIGINT, which drains.")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="unix:PATH or HOST:PORT; repeat.")
@@ -62,8 +64,8 @@ async def _serve(config: Config) -> None:
         )
         async with server:
             for weakness in host.weaknesses:
-                logging.warning("weaker: %s: %s", weakness.subject, weakness.cause)
-            logging.info("serving on %s as uid %d", ", ".join(server.addresses), os.getuid())
+                log.warning("weaker: %s: %s", weakness.subject, weakness.cause)
+            log.info("serving on %s as uid %d", ", ".join(server.addresses), os.getuid())
             await server.serve()
 
 

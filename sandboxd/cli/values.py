@@ -22,7 +22,7 @@ def parse_size(text: str) -> int:
     if not match:
         raise ValueError(f"{text!r} is no size; write a number of bytes, or 64MiB")
     unit = (match[2] or "").upper()[:1]
-    return int(match[1]) * 1024 ** _POWERS[unit]
+    return int(match[1]) << (10 * _POWERS[unit])
 
 
 def parse_duration(text: str) -> timedelta:
@@ -47,7 +47,7 @@ def parse_limit(row: LimitRow, text: str) -> Value:
     return int(text)
 
 
-class LimitValue(click.ParamType):
+class LimitValue(click.ParamType[Value]):
     """The click type of one limit's option."""
 
     def __init__(self, limit: str) -> None:

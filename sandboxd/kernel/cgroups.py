@@ -189,7 +189,7 @@ class SandboxCgroup:
             raise
 
     def write(self, writes: tuple[Write, ...]) -> None:
-        """Write limits; a kernel without swap accounting has no memsw file, and no swap to limit."""
+        """Write limits; without swap accounting there is no memsw file, and no swap to limit."""
         for write in writes:
             try:
                 _write(self._join(write.hierarchy, write.file), write.value)

@@ -130,8 +130,9 @@ def _own_directory(path: str, uid: int, gid: int) -> None:
     with suppress(FileExistsError):
         os.mkdir(path)
     os.chown(path, uid, gid)
-    with suppress(FileNotFoundError):  # v1 and the first files of v2 need no more
-        os.chown(f"{path}/cgroup.procs", uid, gid)
+    for name in ("cgroup.procs", "cgroup.kill"):
+        with suppress(FileNotFoundError):  # v1 has nothing to kill by
+            os.chown(f"{path}/{name}", uid, gid)
 
 
 def claim(tree: Tree, uid: int, gid: int) -> tuple[Tree, list[int]]:
@@ -193,7 +194,7 @@ def _remove_tree(path: str) -> bool:
     try:
         with os.scandir(path) as entries:
             below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-        gone = all([_remove_tree(place) for place in below])
+        gone = sum(_remove_tree(place) for place in below) == len(below)
         os.rmdir(path)
     except FileNotFoundError:
         return True

@@ -72,7 +72,9 @@ def make_directories(path: str, id_: int) -> None:
     os.close(_open_directory(path, id_))
 
 
-def place_file(path: str, mode: int, id_: int, source_fd: int, offset: int, size: int) -> None:
+def place_file(  # noqa: PLR0913, PLR0917 - a verb takes its arguments one by one
+    path: str, mode: int, id_: int, source_fd: int, offset: int, size: int
+) -> None:
     """Make one new file, and the directories above it, as the program's own."""
     directory, _, name = path.rpartition("/")
     directory_fd = _open_directory(directory, id_)
@@ -188,7 +190,7 @@ def _expand(directory_fd: int, parts: list[str]) -> set[str]:
     return found
 
 
-def _walk(  # noqa: PLR0913 - a recursion's state
+def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
     directory_fd: int, prefix: str, parts: list[str], found: set[str], budget: list[int], depth: int
 ) -> None:
     head, rest = parts[0], parts[1:]

@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
     inside: int
     outside: int
-    count: int
+    size: int
 
 
 Map = tuple[Line, ...]
@@ -39,7 +39,7 @@ class Range(NamedTuple):
     """Subordinate ids: the first host id, and how many."""
 
     start: int
-    count: int
+    size: int
 
 
 def parse_ranges(text: str, names: Iterable[str]) -> tuple[Range, ...]:
@@ -55,19 +55,19 @@ def parse_ranges(text: str, names: Iterable[str]) -> tuple[Range, ...]:
             continue
         if fields[1].isdecimal() and fields[2].isdecimal():
             found.append(Range(int(fields[1]), int(fields[2])))
-    return tuple(range_ for range_ in found if range_.start > 0 and range_.count > 0)
+    return tuple(range_ for range_ in found if range_.start > 0 and range_.size > 0)
 
 
 def largest(ranges: Iterable[Range], own_id: int) -> Range | None:
     """Choose the largest range that does not hold the daemon's own id, or None."""
-    usable = [r for r in ranges if not r.start <= own_id < r.start + r.count]
-    return max(usable, key=lambda range_: range_.count, default=None)
+    usable = [r for r in ranges if not r.start <= own_id < r.start + r.size]
+    return max(usable, key=lambda range_: range_.size, default=None)
 
 
 def outer_map(own_id: int, range_: Range | None) -> Map:
     """Map 0 to the daemon's own id and, in `range` mode, 1...N to the subordinate range."""
     own = (Line(0, own_id, 1),)
-    return own if range_ is None else (*own, Line(1, range_.start, range_.count))
+    return own if range_ is None else (*own, Line(1, range_.start, range_.size))
 
 
 def sandbox_map(pair: int | None) -> Map:
@@ -84,7 +84,7 @@ def sandbox_map(pair: int | None) -> Map:
 
 def as_text(map_: Map) -> str:
     """Write a map as the kernel reads it."""
-    return "".join(f"{line.inside} {line.outside} {line.count}\n" for line in map_)
+    return "".join(f"{line.inside} {line.outside} {line.size}\n" for line in map_)
 
 
 class Pairs:

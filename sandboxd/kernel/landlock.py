@@ -50,7 +50,7 @@ def restrict(abi: int, handled: int, tcp: int, scopes: int, places: list[list[st
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     ruleset_fd = syscalls.landlock_create_ruleset(struct.pack("=3Q", handled, tcp, scopes)[:size])
     for path, rights in places:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        fd = os.open(str(path), os.O_PATH | os.O_CLOEXEC)
         syscalls.landlock_allow_path(ruleset_fd, int(rights), fd)
         os.close(fd)
     syscalls.landlock_restrict_self(ruleset_fd)

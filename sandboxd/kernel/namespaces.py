@@ -26,6 +26,7 @@ DOMAIN_NAME = "sandbox.invalid"
 OOM_SCORE = 1000
 """When the whole host runs out of memory, a job goes first."""
 
+
 def init_process() -> tuple[Operation, ...]:
     """Make init safe from what it will start; before its own sandbox is furnished.
 

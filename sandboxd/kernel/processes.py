@@ -156,7 +156,7 @@ def execute(argv: list[str], pairs: list[list[str]], report_fd: int) -> None:
     answer = errno.ENOENT
     for candidate in candidates:
         try:
-            os.execve(candidate, argv, env)
+            os.execve(candidate, argv, env)  # noqa: S606 - that is what we are for
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EACCES}:
                 raise OSError(error.errno, error.strerror, candidate) from None

@@ -118,7 +118,7 @@ def setns(namespace_fd: int, kind: int) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    """Mount or remount, as mount(2); empty texts are passed as they are."""
+    """Attach or change a file system at `target`; empty texts are passed as they are."""
     _check(
         _libc.mount(
             os.fsencode(source),
@@ -137,7 +137,7 @@ def unmount(target: str, flags: int) -> None:
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """Swap the root mount, as pivot_root(2)."""
+    """Swap the root for `new_root`, and put the old one at `put_old`."""
     _check(
         _syscall(_NR_PIVOT_ROOT, os.fsencode(new_root), os.fsencode(put_old)),
         f"pivot_root {new_root}",
@@ -165,9 +165,7 @@ def open_beneath(directory_fd: int, path: str, flags: int, mode: int = 0) -> int
     resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
     how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
     return _check(
-        _syscall(
-            _NR_OPENAT2, directory_fd, os.fsencode(path), how, ctypes.c_size_t(len(how))
-        ),
+        _syscall(_NR_OPENAT2, directory_fd, os.fsencode(path), how, ctypes.c_size_t(len(how))),
         f"openat2 {path}",
     )
 
@@ -238,9 +236,7 @@ def drop_bounding_capabilities() -> None:
                 break
             _check(result, f"prctl PR_CAPBSET_DROP {number}")
         number += 1
-    _check(
-        _libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl PR_CAP_AMBIENT"
-    )
+    _check(_libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl PR_CAP_AMBIENT")
 
 
 _PR_CAPBSET_DROP = 24
@@ -268,15 +264,13 @@ def seccomp_set_filter(program: bytes, flags: int = 0) -> None:
 def landlock_abi() -> int:
     """Give the kernel's Landlock ABI level, 0 where there is none."""
     level = _syscall(_NR_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
-    return max(0, level)
+    return int(max(0, level))
 
 
 def landlock_create_ruleset(attributes: bytes) -> int:
     """Make a ruleset from `struct landlock_ruleset_attr`; give its descriptor."""
     return _check(
-        _syscall(
-            _NR_LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0
-        ),
+        _syscall(_NR_LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0),
         "landlock_create_ruleset",
     )
 

@@ -7,12 +7,15 @@ limit is on offer is decided by `plan`.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from sandboxd.errors import JobError, Violation
 from sandboxd.model.limits import KIB, MIB, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 WORKSPACE = "/workspace"
 WRITABLE_PLACES = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - places inside the sandbox
@@ -176,6 +179,12 @@ def _file_violations(job: Job) -> Iterator[Violation]:
             yield Violation(f"files[{index}].path", rule)
         else:
             seen[path] = index
+    yield from _nesting_violations(seen)
+    if job.working_directory in seen:
+        yield Violation("working_directory", "is a file among `files`")
+
+
+def _nesting_violations(seen: Mapping[str, int]) -> Iterator[Violation]:
     for path, index in seen.items():
         parent = posixpath.dirname(path)
         while parent != "/":
@@ -183,8 +192,6 @@ def _file_violations(job: Job) -> Iterator[Violation]:
                 rule = f"lies below files[{seen[parent]}].path, which is a file"
                 yield Violation(f"files[{index}].path", rule)
             parent = posixpath.dirname(parent)
-    if job.working_directory in seen:
-        yield Violation("working_directory", "is a file among `files`")
 
 
 def _output_violations(outputs: tuple[OutputPath, ...]) -> Iterator[Violation]:

@@ -83,7 +83,9 @@ ROWS: tuple[LimitRow, ...] = (
         "the rest is dropped and the stream marked truncated; killed with stop_on_output",
         zero=True,
     ),
-    LimitRow("scratch_bytes", Unit.BYTES, 64 * MIB, 4 * GIB, "refused (ENOSPC), counted", zero=True),
+    LimitRow(
+        "scratch_bytes", Unit.BYTES, 64 * MIB, 4 * GIB, "refused (ENOSPC), counted", zero=True
+    ),
     LimitRow("file_count", Unit.COUNT, 4096, 1 << 20, "refused (ENOSPC), counted", zero=True),
     LimitRow("file_size_bytes", Unit.BYTES, None, 4 * GIB, "signal XFSZ", zero=True),
     LimitRow("open_file_count", Unit.COUNT, 256, 65536, "refused (EMFILE)"),
@@ -155,7 +157,7 @@ def names() -> frozenset[str]:
     return frozenset(field.name for field in fields(Limits)) - {"stop_on_output"}
 
 
-def _broken_rule(
+def _broken_rule(  # noqa: PLR0911 - one return a rule
     row: LimitRow, value: Value | None, ceiling: Value | None
 ) -> str | None:
     if value is None:

@@ -171,7 +171,9 @@ class Evidence:
     """What the policy's notification named."""
 
 
-def decide(evidence: Evidence, usage: Usage, limits: Limits) -> Ending:
+def decide(  # noqa: PLR0911 - one return a cause, in their order
+    evidence: Evidence, usage: Usage, limits: Limits
+) -> Ending:
     """Name the first cause of the end: our kill, the kernel's OOM kill, denial, signal, exit.
 
     Time over the limit at the end counts as exceeded even when the program ended by itself first:

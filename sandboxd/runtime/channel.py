@@ -94,7 +94,12 @@ def sealed_memory(content: bytes, name: str = "sandboxd") -> int:
     return fd
 
 
-def send(channel: socket.socket, name: str, *fields: Any, fds: dict[str, int] | None = None) -> None:  # noqa: ANN401
+def send(
+    channel: socket.socket,
+    name: str,
+    *fields: Any,  # noqa: ANN401 - whatever JSON carries
+    fds: dict[str, int] | None = None,
+) -> None:
     """Send one message; the caller keeps its descriptors.
 
     Raises:
@@ -142,17 +147,21 @@ def receive(channel: socket.socket) -> Message:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            raise ProtocolError("a message was cut")
-        if not content:
-            raise Closed
-        if content == _LARGE:
-            content = _read_large(numbers)
-        return _parse(content, numbers.tolist())
+        return _decode(content, flags, numbers)
     except BaseException:
         for fd in numbers:
             os.close(fd)
         raise
+
+
+def _decode(content: bytes, flags: int, numbers: array.array[int]) -> Message:
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        raise ProtocolError("a message was cut")
+    if not content:
+        raise Closed
+    if content == _LARGE:
+        content = _read_large(numbers)
+    return _parse(content, numbers.tolist())
 
 
 def _read_large(numbers: array.array[int]) -> bytes:

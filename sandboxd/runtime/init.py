@@ -13,6 +13,7 @@ import resource
 import select
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sandboxd.kernel import files, syscalls
@@ -47,10 +48,8 @@ def run(channel: socket.socket, fds: dict[str, int], sandbox_tape: list[Any]) ->
 
 
 def _report(channel: socket.socket, failure: StageFailed) -> None:
-    try:
+    with suppress(Closed, OSError):  # if nobody listens any more, the exit says the rest
         channels.send(channel, "failed", *failure.report)
-    except (Closed, OSError):
-        pass  # nobody listens any more; the exit says the rest
 
 
 def _serve(channel: socket.socket, children_fd: int, fds: dict[str, int]) -> bool:
@@ -136,7 +135,7 @@ def _obey(message: Message) -> None:
 
 
 def _ended_children() -> list[tuple[int, int]]:
-    ended = []
+    ended: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -166,10 +165,8 @@ def kill_all() -> None:
 
 
 def _signal_all() -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _hand_out(channel: socket.socket, number: int, outputs: list[Any]) -> None:
@@ -179,9 +176,7 @@ def _hand_out(channel: socket.socket, number: int, outputs: list[Any]) -> None:
     directory, wanted = outputs
     for found in files.collect(directory, wanted):
         fds = {} if found.fd is None else {"file": found.fd}
-        channels.send(
-            channel, "file", number, found.path, found.fault, found.executable, fds=fds
-        )
+        channels.send(channel, "file", number, found.path, found.fault, found.executable, fds=fds)
         if found.fd is not None:
             os.close(found.fd)
 
@@ -189,7 +184,11 @@ def _hand_out(channel: socket.socket, number: int, outputs: list[Any]) -> None:
 def _tell_end(channel: socket.socket, number: int, status: int, clock: int) -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     space = os.statvfs("/workspace")
-    full = [name for name, left in (("scratch_bytes", space.f_bavail), ("file_count", space.f_favail)) if not left]
+    full = [
+        name
+        for name, left in (("scratch_bytes", space.f_bavail), ("file_count", space.f_favail))
+        if not left
+    ]
     channels.send(
         channel,
         "ended",

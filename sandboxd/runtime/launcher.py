@@ -23,6 +23,7 @@ from sandboxd.runtime.channel import Closed, Message
 if TYPE_CHECKING:
     import socket
 
+
 class Orders(NamedTuple):
     """What the daemon tells the launcher on its command line, as JSON."""
 
@@ -92,7 +93,7 @@ def enter_user_namespace(orders: Orders) -> None:
 
 
 def become_root_inside(*, drop_groups: bool) -> None:
-    """Take the namespace's own root ids; in `single` mode groups cannot be left (setgroups deny)."""
+    """Take the namespace's own root ids; in `single` mode setgroups(2) is denied."""
     if drop_groups:
         os.setgroups([])
     os.setresgid(0, 0, 0)

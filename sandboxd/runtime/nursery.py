@@ -48,7 +48,7 @@ class AsyncChannel:
 
     def __init__(self, end: socket.socket) -> None:
         """Take over the socket; `close` closes it."""
-        end.setblocking(False)
+        end.setblocking(False)  # noqa: FBT003 - socket's signature
         self._end = end
 
     def send(self, name: str, *fields: Any, fds: dict[str, int] | None = None) -> None:  # noqa: ANN401
@@ -202,7 +202,7 @@ class Nursery:
     """The launcher and its zygotes, one per root, each replaced when it dies."""
 
     def __init__(self, identity: Identity, tree: Tree, lock_fds: list[int]) -> None:
-        """Prepare; `start` starts the launcher. `lock_fds` keep the cgroups claimed while it lives."""
+        """Prepare; `start` starts the launcher, which holds `lock_fds` for as long as it lives."""
         self._identity = identity
         self._tree = tree
         self._lock_fds = lock_fds
@@ -259,7 +259,9 @@ class Nursery:
         ours, theirs = channels.pair()
         wire = [operation.to_wire() for operation in root_tape]
         try:
-            self._channel.send("zygote", next(self._numbers), wire, fds={"channel": theirs.fileno()})
+            self._channel.send(
+                "zygote", next(self._numbers), wire, fds={"channel": theirs.fileno()}
+            )
         except (Closed, OSError) as error:
             ours.close()
             raise StageError("zygote", 0, "the launcher is gone") from error

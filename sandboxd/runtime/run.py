@@ -123,7 +123,7 @@ class Run:
                 [operation.to_wire() for operation in self._plan.job_tape],
                 [operation.to_wire() for operation in self._plan.program_tape],
                 self._plan.outputs,
-                True,
+                True,  # noqa: FBT003 - the last program of this sandbox
                 fds=fds,
             )
         finally:
@@ -180,7 +180,7 @@ class Run:
         return False
 
     def _take_failure(self, message: Message) -> bool:
-        """A failure is ours, unless the kernel or we killed the program before its exec."""
+        """Take a failure: ours, unless the kernel or we killed the program before its exec."""
         if self._killed_for or self._sandbox.usage().oom_kill_count:
             return True
         raise stage_error(message)
@@ -208,7 +208,7 @@ class Run:
         return StageError("init", 0, detail)
 
     def _bounded(self, clock: int) -> int:
-        """A clock that init reports lies between our beginning and now, whatever it says."""
+        """Put a clock that init reports between our beginning and now, whatever it says."""
         return min(max(clock, self._began_ns), time.monotonic_ns())
 
     # --- ending ---------------------------------------------------------------------------------

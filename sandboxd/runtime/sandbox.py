@@ -91,7 +91,9 @@ class Sandbox:
         try:
             self._cgroup.write(writes)
         except OSError as error:
-            raise StageError("cgroup_limits", error.errno or 0, str(error.filename or "")) from error
+            raise StageError(
+                "cgroup_limits", error.errno or 0, str(error.filename or "")
+            ) from error
 
     def start(self, *fields: Any, fds: dict[str, int]) -> None:  # noqa: ANN401
         """Give init its job."""

@@ -134,8 +134,7 @@ class Supervisor:
             plan = plan_run(job, self.host, processors, policy_size)
             async with self._fresh(plan.sandbox) as sandbox:
                 run = Run(sandbox, job, plan, began_ns=began, queue_time=queue_time)
-                result = await run.to_end(policy_fd, on_output)
-            return result
+                return await run.to_end(policy_fd, on_output)
         finally:
             for processor in processors:
                 self._processors[processor] -= 1
@@ -221,7 +220,7 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _raise_limits() -> None:
-    """Raise our soft limits to the hard ones: descriptors per sandbox, processes over all of them."""
+    """Raise our soft limits to the hard ones: they bound all sandboxes together."""
     for number in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC):
         hard = resource.getrlimit(number)[1]
         with suppress(ValueError, OSError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sandboxd.kernel import cgroups, idmap, syscalls
@@ -54,7 +55,7 @@ def keep_only(fds: list[int]) -> None:
 def close_all_but(fds: list[int]) -> None:
     """Close every descriptor that is not listed."""
     kept = sorted(fds)
-    for fd, following in zip(kept, kept[1:], strict=False):
+    for fd, following in pairwise(kept):
         if following > fd + 1:
             os.closerange(fd + 1, following)
     syscalls.close_from(kept[-1] + 1)

@@ -1,0 +1,1 @@
+"""The gRPC server: thin servicers, the queue, and the wire between protos and values."""

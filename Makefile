@@ -1,0 +1,35 @@
+# Every target works alone, first, on a fresh machine: `install` brings what is missing.
+
+.PHONY: help install demo test lint format proto docs bench clean
+
+help:  ## Show this.
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
+
+install:  ## Install what is missing and build .venv.
+	@scripts/install.sh
+
+demo: install  ## Start a server, compile and run a program through gRPC, show the outcome.
+	@scripts/demo.sh
+
+test: install  ## Run the tests, as an ordinary user. LANES="unit sandbox service" chooses.
+	@scripts/test.sh $(LANES)
+
+lint: install  ## Run every static check.
+	@scripts/lint.sh
+
+format: install  ## Let ruff format the code and mend what it can.
+	.venv/bin/ruff check --fix-only --quiet .
+	.venv/bin/ruff format .
+
+proto: install  ## Generate sandboxd/v1 from protos/.
+	.venv/bin/python scripts/generate_protos.py
+
+docs: install  ## Generate the pages of docs/ that follow from the code.
+	.venv/bin/python scripts/generate_docs.py
+
+bench:  ## Measure, beside whatever peers are installed.
+	@scripts/install.sh bubblewrap
+	.venv/bin/python benchmarks/run.py
+
+clean:  ## Remove .venv and every cache.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
