@@ -23,6 +23,7 @@ from sandboxd.kernel import (
     network,
     processes,
     seccomp,
+    terminals,
 )
 from sandboxd.model.job import (
     DEFAULT_ENV,
@@ -62,6 +63,7 @@ class Plan:
     job_tape: Tape
     program_tape: Tape
     outputs: tuple[str, list[list[str | bool | int]]] | None
+    terminal: tuple[int, int, bool] | None
     files_content: bytes
     enforced: tuple[EnforcedLimit, ...]
 
@@ -86,6 +88,7 @@ def plan_run(job: Job, host: Host, processors: tuple[int, ...], filter_bytes: in
         job_tape=job_tape(job, limits, placed),
         program_tape=program_tape(job, host, limits, processors, filter_bytes),
         outputs=_outputs(job),
+        terminal=_terminal(job),
         files_content=b"".join(file.content for file in job.files),
         enforced=_enforced(limits, host),
     )
@@ -152,6 +155,7 @@ def job_tape(job: Job, limits: Limits, placed_bytes: int) -> Tape:
         *placed,
         *((mounts.scratch_read_only(),) if read_only else ()),
         *((network.loopback_up(),) if job.network is Network.LOOPBACK else ()),
+        *(terminals.mounted(idmap.PROGRAM_ID) if job.terminal else ()),
     )
 
 
@@ -159,11 +163,13 @@ def program_tape(
     job: Job, host: Host, limits: Limits, processors: tuple[int, ...], filter_bytes: int
 ) -> Tape:
     """Tape of the program: everything between fork and exec."""
-    descriptors = ("stdin", "stdout", "stdout" if job.merge_stderr else "stderr")
+    merged = job.merge_stderr or job.terminal is not None
+    descriptors = ("stdin", "stdout", "stdout" if merged else "stderr")
     no_network = job.network is Network.NONE
     return (
         *cgroups.join(host.tree, "program"),
-        *processes.session(limits, processors),
+        *processes.session(limits, processors, count_processes=not host.tree.limits_by("pids")),
+        *(terminals.controlling() if job.terminal else ()),
         *(idmap.program_ids() if _has_range(host) else ()),
         idmap.capabilities_dropped(),
         *processes.state(descriptors, job.working_directory),
@@ -229,6 +235,10 @@ def _outputs(job: Job) -> tuple[str, list[list[str | bool | int]]] | None:
         for output in job.outputs
     ]
     return job.working_directory, wanted
+
+
+def _terminal(job: Job) -> tuple[int, int, bool] | None:
+    return (job.terminal.rows, job.terminal.columns, job.terminal.echo) if job.terminal else None
 
 
 def _enforced(limits: Limits, host: Host) -> tuple[EnforcedLimit, ...]:

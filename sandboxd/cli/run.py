@@ -13,7 +13,7 @@ import click
 
 from sandboxd.cli.values import LimitValue, parse_pair
 from sandboxd.errors import PreconditionError, SandboxdError
-from sandboxd.model.job import InputFile, Job, Network, OutputPath
+from sandboxd.model.job import InputFile, Job, Network, OutputPath, Terminal
 from sandboxd.model.limits import Limits
 from sandboxd.model.outcome import (
     Exited,
@@ -63,6 +63,7 @@ def limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
 @click.option("--keep-to", default=".", show_default=True, metavar="DIR", help="Where to put them.")
 @click.option("--require", "require", multiple=True, metavar="NAME", help="Refuse if not enforced.")
 @click.option("--merge-stderr", is_flag=True, help="stderr into stdout, order kept.")
+@click.option("--terminal", is_flag=True, help="Give it a terminal, joined to ours.")
 @click.option("--json", "as_json", is_flag=True, help="Print the RunResponse as JSON, only.")
 @click.option("--explain", is_flag=True, help="Print the tapes and run nothing.")
 @click.option(
@@ -112,6 +113,7 @@ def job_from(argv: tuple[str, ...], options: dict[str, Any]) -> Job:
         root=options["root"],
         network=Network(options["network"]),
         merge_stderr=options["merge_stderr"],
+        terminal=_terminal(options),
         require=options["require"],
     )
 
@@ -189,7 +191,23 @@ async def _run_async(job: Job, options: dict[str, Any]) -> RunResult:
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _cancel, asyncio.current_task())
     async with Supervisor(_host(options)) as supervisor:
-        return await supervisor.run(job, on_output=None if options["as_json"] else _write)
+        on_output = None if options["as_json"] else _write
+        if job.terminal is None:
+            return await supervisor.run(job, on_output=on_output)
+        from sandboxd.cli.terminal import joined  # noqa: PLC0415 - only then
+
+        with joined() as join:
+            return await supervisor.run(job, on_output=on_output, on_terminal=join)
+
+
+def _terminal(options: dict[str, Any]) -> Terminal | None:
+    if not options["terminal"]:
+        return None
+    if options["address"]:
+        raise click.UsageError("--terminal runs here: a server does not offer terminals yet")
+    from sandboxd.cli.terminal import own_terminal  # noqa: PLC0415 - only then
+
+    return own_terminal()
 
 
 def _cancel(task: asyncio.Task[Any] | None) -> None:

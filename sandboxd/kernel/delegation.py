@@ -114,16 +114,21 @@ def prepare(uid: int, gid: int) -> None:
     v2 this process moves in, as the kernel lets nobody clone into it from outside.
     """
     for hierarchy, mount_point in hierarchies(_read("/proc/self/mountinfo")).items():
-        place = f"{mount_point}/{HOME}/{uid}"
-        os.makedirs(place, exist_ok=True)
-        names = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks")
-        for name in names if hierarchy == UNIFIED else names[:1] + names[3:]:
-            with suppress(FileNotFoundError):
-                os.chown(f"{place}/{name}", uid, gid)
-        os.chown(place, uid, gid)
-        if hierarchy == UNIFIED:
-            _own_directory(f"{place}/supervisor", uid, gid)
-            _write(f"{place}/supervisor/cgroup.procs", "0")
+        with suppress(OSError):  # a hierarchy that even root may not use lowers the rung, no more
+            _give(f"{mount_point}/{HOME}/{uid}", hierarchy, uid, gid)
+
+
+def _give(place: str, hierarchy: str, uid: int, gid: int) -> None:
+    os.makedirs(place, exist_ok=True)
+    v2 = hierarchy == UNIFIED
+    for name in ("cgroup.procs", *(("cgroup.threads", "cgroup.subtree_control") if v2 else ())):
+        os.chown(f"{place}/{name}", uid, gid)
+    if v2:
+        _own_directory(f"{place}/supervisor", uid, gid)
+        _write(f"{place}/supervisor/cgroup.procs", "0")
+    else:
+        os.chown(f"{place}/tasks", uid, gid)
+    os.chown(place, uid, gid)
 
 
 def _own_directory(path: str, uid: int, gid: int) -> None:

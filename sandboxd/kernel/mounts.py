@@ -40,7 +40,8 @@ parts are bound to their places, the one that covers the tmpfs itself last."""
 SCRATCH_INODES = 1 + len(_SCRATCH_PARTS)
 PAGE_BYTES = 4096
 
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+"""None keeps anything; tty is whatever terminal its opener has, here never the host's."""
 _DEVICE_LINKS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
 
 _READ_ONLY = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
@@ -134,6 +135,8 @@ def _generated_files(shown: set[str]) -> Iterable[Operation]:
 
 def _devices() -> Iterable[Operation]:
     yield Operation("devices", "make_directory", (NEW_ROOT + "/dev", 0o755))
+    yield Operation("devices", "make_directory", (NEW_ROOT + "/dev/pts", 0o755))
+    yield Operation("devices", "make_link", ("pts/ptmx", NEW_ROOT + "/dev/ptmx"))
     for name in _DEVICES:
         inside = f"{NEW_ROOT}/dev/{name}"
         yield Operation("devices", "make_file", (inside, "", 0o666))

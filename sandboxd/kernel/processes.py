@@ -33,18 +33,20 @@ _RLIMITS = {
 }
 
 
-def rlimits_for(limits: Limits) -> list[list[int]]:
+def rlimits_for(limits: Limits, *, count_processes: bool) -> list[list[int]]:
     """Give the [resource, value] pairs, soft and hard alike, that limits ask for.
 
     RLIMIT_CPU is a backstop above the real deadline: it counts one process, in whole seconds.
-    RLIMIT_NPROC counts this sandbox's own uid, so it repeats `pids.max`. No core is asked for by 1,
-    not by 0: only 1 also keeps the kernel from piping a crash to the host's core handler.
+    RLIMIT_NPROC counts this sandbox's own uid; it stands in where there is no `pids.max`, which also
+    counts its refusals. No core is asked for by 1, not by 0: only 1 also keeps the kernel from
+    piping a crash to the host's core handler.
     """
     pairs = [[number, getattr(limits, name)] for name, number in _RLIMITS.items()]
     pairs.append([resource.RLIMIT_CORE, limits.core_bytes or 1])
     if limits.cpu_time is not None:
         pairs.append([resource.RLIMIT_CPU, math.ceil(limits.cpu_time.total_seconds()) + 1])
-    pairs.append([resource.RLIMIT_NPROC, limits.process_count])
+    if count_processes:
+        pairs.append([resource.RLIMIT_NPROC, limits.process_count])
     pairs += [[resource.RLIMIT_NICE, 0], [resource.RLIMIT_RTPRIO, 0]]
     return [pair for pair in pairs if pair[1] is not None]
 
@@ -54,12 +56,16 @@ def init_signals() -> Operation:
     return Operation("init_signals", "reset_signals")
 
 
-def session(limits: Limits, processors: tuple[int, ...]) -> tuple[Operation, ...]:
+def session(
+    limits: Limits, processors: tuple[int, ...], *, count_processes: bool
+) -> tuple[Operation, ...]:
     """Give the program a session, rlimits and processors of its own."""
     return (
         Operation("cgroup_namespace", "unshare", (syscalls.CLONE_NEWCGROUP,)),
         Operation("session", "set_session"),
-        Operation("rlimits", "set_rlimits", (rlimits_for(limits),)),
+        Operation(
+            "rlimits", "set_rlimits", (rlimits_for(limits, count_processes=count_processes),)
+        ),
         Operation("affinity", "set_affinity", (list(processors),)),
     )
 

@@ -38,6 +38,7 @@ MAX_PATH_BYTES = 4095
 MAX_NAME_BYTES = 255
 MAX_FILE_COUNT = 1024
 MAX_INPUT_BYTES = 64 * MIB
+MAX_TERMINAL = 4096
 MAX_OUTPUT_COUNT = 256
 MAX_OUTPUT_BYTES = 64 * MIB
 DEFAULT_OUTPUT_FILE_BYTES = 16 * MIB
@@ -48,6 +49,15 @@ class Network(Enum):
 
     NONE = "none"
     LOOPBACK = "loopback"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A terminal in place of the three pipes: its size in characters, and whether it echoes."""
+
+    rows: int = 24
+    columns: int = 80
+    echo: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,8 @@ class Job:
     root: str = "host"
     network: Network = Network.NONE
     merge_stderr: bool = False
+    terminal: Terminal | None = None
+    """Instead of pipes; all output is then stdout's. Only for jobs that run in this process."""
     require: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -126,6 +138,9 @@ def _violations(job: Job) -> Iterator[Violation]:
         yield Violation("stdin", f"must be at most {MAX_INPUT_BYTES} bytes")
     yield from _file_violations(job)
     yield from _output_violations(job.outputs)
+    terminal = job.terminal
+    if terminal and not all(0 < n <= MAX_TERMINAL for n in (terminal.rows, terminal.columns)):
+        yield Violation("terminal", f"rows and columns must be from 1 to {MAX_TERMINAL}")
     size = sum(len(_encoded(text)) + 1 for text in _exec_strings(job))
     if size > MAX_ARGV_BYTES:
         yield Violation("argv", f"with env must be at most {MAX_ARGV_BYTES} bytes")

@@ -100,6 +100,10 @@ ROWS: tuple[LimitRow, ...] = (
 
 ROW_OF: Mapping[str, LimitRow] = {row.name: row for row in ROWS}
 
+FILE_SIZE_MARGIN = 1 * MIB
+"""How far the default file size lies above the scratch space: a program that fills that space with
+one file is told ENOSPC, rather than ended by a signal."""
+
 MIN_OPEN_FILES = 4
 """Descriptors 0, 1, 2 are open already; a dynamic loader needs one more."""
 
@@ -107,8 +111,8 @@ MIN_OPEN_FILES = 4
 def effective(asked: Limits, defaults: Limits, ceilings: Limits) -> Limits:
     """Fill what `asked` leaves open from the host's defaults.
 
-    `wall_time` then defaults to 2 x cpu_time + 1 s, `file_size_bytes` to scratch_bytes, both within
-    their ceilings; `address_space_bytes` stays None unless asked for.
+    `wall_time` then defaults to 2 x cpu_time + 1 s, `file_size_bytes` to just above scratch_bytes,
+    both within their ceilings; `address_space_bytes` stays None unless asked for.
 
     Raises:
         JobError: a value is negative, zero where that is meaningless, not finite, or above the
@@ -134,9 +138,8 @@ def effective(asked: Limits, defaults: Limits, ceilings: Limits) -> Limits:
         wall_time = 2 * filled.cpu_time + timedelta(seconds=1)
         filled = replace(filled, wall_time=min(wall_time, ceilings.wall_time or wall_time))
     if filled.file_size_bytes is None and filled.scratch_bytes is not None:
-        scratch_bytes = filled.scratch_bytes
-        file_size_bytes = min(scratch_bytes, ceilings.file_size_bytes or scratch_bytes)
-        filled = replace(filled, file_size_bytes=file_size_bytes)
+        above = filled.scratch_bytes + FILE_SIZE_MARGIN
+        filled = replace(filled, file_size_bytes=min(above, ceilings.file_size_bytes or above))
     return filled
 
 

@@ -7,6 +7,7 @@ is spliced from the pipe to /dev/null inside the kernel.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -26,15 +27,23 @@ class Capture:
     """One pipe from its making to its end of file."""
 
     def __init__(
-        self, limit: int, on_kept: Callable[[bytes], None] | None, on_overflow: Callable[[], None]
+        self,
+        limit: int,
+        on_kept: Callable[[bytes], None] | None,
+        on_overflow: Callable[[], None],
+        master_fd: int | None = None,
     ) -> None:
-        """Make the pipe; call back with each kept piece, and once when the limit is passed.
+        """Make the pipe, or take over a terminal's master.
 
-        The program's id differs from the pipe's owner: only mode 0666 lets it open /dev/stdout.
+        Calls back with each kept piece, and once when the limit is passed.
         """
-        self._read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
+        if master_fd is None:
+            self._read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
+            # The program is not the pipe's owner: only this mode lets it open /dev/stdout.
+            os.fchmod(self.write_fd, 0o666)
+        else:
+            self._read_fd, self.write_fd = master_fd, -1
         os.set_blocking(self._read_fd, False)
-        os.fchmod(self.write_fd, 0o666)
         self._limit = limit
         self._on_kept = on_kept
         self._on_overflow = on_overflow
@@ -48,8 +57,9 @@ class Capture:
 
     def hand_over(self) -> None:
         """Close our copy of the writing end, once the program has its own."""
-        os.close(self.write_fd)
-        self.write_fd = -1
+        if self.write_fd >= 0:
+            os.close(self.write_fd)
+            self.write_fd = -1
 
     async def finish(self, patience: float) -> Captured:
         """Wait for the end of file, for `patience` seconds at most, and give what was kept."""
@@ -62,8 +72,7 @@ class Capture:
 
     def close(self) -> None:
         """Let go of everything; may be called twice."""
-        if self.write_fd >= 0:
-            self.hand_over()
+        self.hand_over()
         if self._read_fd >= 0:
             self._loop.remove_reader(self._read_fd)
             os.close(self._read_fd)
@@ -80,6 +89,10 @@ class Capture:
                 count = self._keep(os.read(self._read_fd, READ_BYTES))
         except BlockingIOError:
             return
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal whose last user has closed it
+                raise
+            count = 0
         self._total_bytes += count
         if count == 0:
             self._loop.remove_reader(self._read_fd)

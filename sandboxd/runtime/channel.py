@@ -14,7 +14,9 @@ whole protocol, as a script (d daemon, l launcher, z zygote, i init; `+` the des
     z > d   cloned NUMBER                        + pidfd;  or failed NUMBER STAGE ERRNO DETAIL
     i > d   ready                                or failed STAGE ERRNO DETAIL
 
-    d > i   start NUMBER JOB_TAPE PROGRAM_TAPE OUTPUTS LAST   + stdin stdout stderr policy [files]
+    d > i   start NUMBER JOB_TAPE PROGRAM_TAPE OUTPUTS TERMINAL LAST
+                                                 + policy [stdin stdout stderr] [files]
+    i > d   terminal NUMBER                      + master, where there is one instead of pipes
     i > d   started NUMBER CLOCK                 or failed STAGE ERRNO DETAIL
                                                  or not_started NUMBER ERRNO DETAIL
     d > i   kill                                 where no cgroup can do it

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sandboxd.kernel import files, syscalls
+from sandboxd.kernel import files, syscalls, terminals
 from sandboxd.kernel.processes import ABOUT_TO_EXEC
 from sandboxd.runtime import channel as channels
 from sandboxd.runtime.channel import Closed, Message, ProtocolError
@@ -57,9 +57,11 @@ def _serve(channel: socket.socket, children_fd: int, fds: dict[str, int]) -> boo
     message = channels.receive(channel)
     if message.name != "start":
         return False
-    number, job_tape, program_tape, outputs, last = message.fields
+    number, job_tape, program_tape, outputs, terminal, last = message.fields
+    execute(job_tape, fds | message.fds)
+    if terminal is not None:
+        _open_terminal(channel, number, terminal, message.fds)
     fds = fds | message.fds
-    execute(job_tape, fds)
     pid = _start(channel, number, program_tape, fds)
     message.close()
     if pid is not None:
@@ -68,6 +70,20 @@ def _serve(channel: socket.socket, children_fd: int, fds: dict[str, int]) -> boo
         _hand_out(channel, number, outputs)
         _tell_end(channel, number, status, clock)
     return bool(last)
+
+
+def _open_terminal(
+    channel: socket.socket, number: int, terminal: list[Any], fds: dict[str, int]
+) -> None:
+    """Open the program's terminal: its master for the daemon, its slave as the program's stdio."""
+    rows, columns, echo = terminal
+    try:
+        master_fd, slave_fd = terminals.open_pair(rows, columns, echo=echo)
+    except OSError as error:
+        raise StageFailed("terminal", error.errno or 0, str(error.filename)) from error
+    channels.send(channel, "terminal", number, fds={"master": master_fd})
+    os.close(master_fd)
+    fds.update(stdin=slave_fd, stdout=os.dup(slave_fd))
 
 
 def _start(

@@ -73,6 +73,9 @@ class Run:
         self._files_bytes = 0
         self._peak_tree = (0, 0)
         self._patience: asyncio.TimerHandle | None = None
+        self._captures: list[Capture] = []
+        self._on_output: Callable[[int, bytes], None] | None = None
+        self._on_terminal: Callable[[int], None] | None = None
         self._deadlines = Deadlines(
             plan.limits,
             max(1, len(self._processors())),
@@ -82,54 +85,64 @@ class Run:
         )
 
     async def to_end(
-        self, policy_fd: int, on_output: Callable[[int, bytes], None] | None
+        self,
+        policy_fd: int,
+        on_output: Callable[[int, bytes], None] | None,
+        on_terminal: Callable[[int], None] | None,
     ) -> RunResult:
         """Start the program and give the result once it, and all that it started, has ended."""
+        self._on_output = on_output
+        self._on_terminal = on_terminal
         self._sandbox.limit(self._plan.cgroup_writes)
-        captures = self._captures(on_output)
         try:
-            self._start(policy_fd, captures)
+            self._start(policy_fd)
             await self._until_ended()
-            streams = [await capture.finish(DRAIN_PATIENCE) for capture in captures]
+            streams = [await capture.finish(DRAIN_PATIENCE) for capture in self._captures]
         finally:
             self._deadlines.stop()
             if self._patience is not None:
                 self._patience.cancel()
-            for capture in captures:
+            for capture in self._captures:
                 capture.close()
         return self._result(streams)
 
     # --- start --------------------------------------------------------------------------------
 
-    def _captures(self, on_output: Callable[[int, bytes], None] | None) -> list[Capture]:
-        def kept_by(stream: int) -> Callable[[bytes], None] | None:
-            return None if on_output is None else lambda piece: on_output(stream, piece)
-
+    def _capture(self, stream: int, master_fd: int | None = None) -> Capture:
+        """Begin to capture stdout (1) or stderr (2)."""
+        on_output = self._on_output
+        kept = None if on_output is None else lambda piece: on_output(stream, piece)
         limit = self._plan.limits.output_bytes or 0
-        streams = (1,) if self._job.merge_stderr else (1, 2)
-        return [Capture(limit, kept_by(stream), self._on_overflow) for stream in streams]
+        capture = Capture(limit, kept, self._on_overflow, master_fd)
+        self._captures.append(capture)
+        return capture
 
-    def _start(self, policy_fd: int, captures: list[Capture]) -> None:
-        opened = [_stdin(self._job.stdin)]
-        fds = {"stdin": opened[0], "policy": policy_fd, "stdout": captures[0].write_fd}
-        if not self._job.merge_stderr:
-            fds["stderr"] = captures[1].write_fd
-        if self._job.files:
-            fds["files"] = sealed_memory(self._plan.files_content, "files")
-            opened.append(fds["files"])
+    def _start(self, policy_fd: int) -> None:
+        fds = {"policy": policy_fd}
+        opened = []
         try:
+            if self._plan.terminal is None:
+                fds["stdin"] = _stdin(self._job.stdin)
+                opened.append(fds["stdin"])
+                fds["stdout"] = self._capture(1).write_fd
+                if not self._job.merge_stderr:
+                    fds["stderr"] = self._capture(2).write_fd
+            if self._job.files:
+                fds["files"] = sealed_memory(self._plan.files_content, "files")
+                opened.append(fds["files"])
             self._sandbox.start(
                 PROGRAM,
                 [operation.to_wire() for operation in self._plan.job_tape],
                 [operation.to_wire() for operation in self._plan.program_tape],
                 self._plan.outputs,
+                self._plan.terminal,
                 True,  # noqa: FBT003 - the last program of this sandbox
                 fds=fds,
             )
         finally:
             for fd in opened:
                 os.close(fd)
-            for capture in captures:
+            for capture in self._captures:
                 capture.hand_over()
         self._be_patient(START_PATIENCE)
 
@@ -160,6 +173,8 @@ class Run:
                 self._started_ns = self._bounded(clock)
                 self._be_patient(None)
                 self._deadlines.start(self._started_ns)
+            case "terminal":
+                self._take_terminal(message)
             case "file":
                 self._take_file(message)
             case "ended":
@@ -178,6 +193,16 @@ class Run:
             case _:
                 raise ProtocolError(f"unexpected {message.name[:40]!r}")
         return False
+
+    def _take_terminal(self, message: Message) -> None:
+        """Take the master of the program's terminal; it is captured as stdout."""
+        master_fd = message.fds.get("master", -1)
+        if self._plan.terminal is None or self._captures or not os.isatty(master_fd):
+            raise ProtocolError("this is no terminal that was asked for")
+        del message.fds["master"]
+        self._capture(1, master_fd)
+        if self._on_terminal is not None:
+            self._on_terminal(master_fd)
 
     def _take_failure(self, message: Message) -> bool:
         """Take a failure: ours, unless the kernel or we killed the program before its exec."""
@@ -284,7 +309,7 @@ class Run:
         )
         return RunResult(
             outcome=self._touched(outcome, streams, refused=counted.processes_refused),
-            stdout=streams[0],
+            stdout=streams[0] if streams else Captured(),
             stderr=streams[1] if len(streams) > 1 else Captured(),
             files=tuple(self._files),
         )

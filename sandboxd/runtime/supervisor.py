@@ -114,10 +114,12 @@ class Supervisor:
         *,
         queue_time: timedelta = timedelta(),
         on_output: Callable[[int, bytes], None] | None = None,
+        on_terminal: Callable[[int], None] | None = None,
     ) -> RunResult:
         """Run one job to its end in a fresh sandbox, which is gone when this returns.
 
         `on_output` is called with 1 or 2 (stdout, stderr) and each piece that is kept, as it comes.
+        `on_terminal` is called with the master of a terminal, if the job asks for one.
         Cancelling this kills the job at once.
 
         Raises:
@@ -134,7 +136,7 @@ class Supervisor:
             plan = plan_run(job, self.host, processors, policy_size)
             async with self._fresh(plan.sandbox) as sandbox:
                 run = Run(sandbox, job, plan, began_ns=began, queue_time=queue_time)
-                return await run.to_end(policy_fd, on_output)
+                return await run.to_end(policy_fd, on_output, on_terminal)
         finally:
             for processor in processors:
                 self._processors[processor] -= 1

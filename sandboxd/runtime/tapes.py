@@ -14,6 +14,7 @@ from sandboxd.kernel import (
     network,
     processes,
     seccomp,
+    terminals,
 )
 
 VERBS = {
@@ -26,6 +27,7 @@ VERBS = {
     **network.VERBS,
     **processes.VERBS,
     **seccomp.VERBS,
+    **terminals.VERBS,
 }
 """The closed set: everything that zygote, init and program ever do to the kernel."""
 

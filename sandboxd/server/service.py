@@ -59,7 +59,7 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
     ) -> pb.GetHostResponse:
         """Describe this host; needs no slot."""
         async with answered(context):
-            return wire.to_host_response(self._supervisor.host, self._admission.slot_count)
+            return wire.to_host_response(self._supervisor.host)
 
 
 @asynccontextmanager

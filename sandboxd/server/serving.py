@@ -38,8 +38,6 @@ OPTIONS = (
     ("grpc.so_reuseport", 0),  # else two servers would share a port and neither would know
 )
 
-DEFAULT_QUEUE_LENGTH = 256
-
 FAREWELL_SECONDS = 5.0
 """How long answers already given may take to leave; streams like health's Watch end with it."""
 
@@ -57,20 +55,19 @@ class Server:
         supervisor: Supervisor,
         listen: Sequence[str],
         *,
-        slot_count: int | None = None,
-        queue_length: int = DEFAULT_QUEUE_LENGTH,
         grace: timedelta | None = None,
     ) -> None:
-        """Take the addresses, how many jobs may run at once and wait beyond, and a grace.
+        """Take the addresses, and how long jobs may still run when the server leaves.
 
-        By default one job runs per processor, and leaving waits until all have ended.
+        Without a grace they run to their end. The host says how many run at once and how many wait.
         """
         self.addresses: tuple[str, ...] = ()
         """Where the server really listens, once its context is entered."""
         self._listen = listen
         self._grace = grace
-        self._admission = Admission(slot_count or supervisor.host.processor_count, queue_length)
-        self._service = RunnerService(supervisor, self._admission)
+        self.admission = Admission(supervisor.host.slot_count, supervisor.host.queue_length)
+        """The queue before the supervisor."""
+        self._service = RunnerService(supervisor, self.admission)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # no stub has it
         self._leaving = asyncio.Event()
         self._hurrying = asyncio.Event()
@@ -132,7 +129,7 @@ class Server:
         """
         self._leaving.set()
         await self._health.enter_graceful_shutdown()
-        ended = asyncio.ensure_future(self._admission.drain())
+        ended = asyncio.ensure_future(self.admission.drain())
         hurried = asyncio.ensure_future(self._hurrying.wait())
         try:
             await asyncio.wait(

@@ -43,7 +43,7 @@ from sandboxd.server.wire_values import (
 from sandboxd.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 __all__ = [
     "HostDescription",
@@ -68,9 +68,7 @@ ENDINGS = {
 """The field of `Outcome.ending` that carries each ending, and its message."""
 ENDING_OF: dict[str, type[Ending]] = {name: kind for kind, (name, _) in ENDINGS.items()}
 
-FILE_FAULTS: Mapping[FileFault, pb.FileFault] = {
-    fault: pb.FileFault.Value(f"FILE_FAULT_{fault.name}") for fault in FileFault
-}
+FILE_FAULTS = {fault: getattr(pb, f"FILE_FAULT_{fault.name}") for fault in FileFault}
 FILE_FAULT_OF = {int(number): fault for fault, number in FILE_FAULTS.items()}
 
 

@@ -71,8 +71,9 @@ class HostDescription:
     weaknesses: tuple[HostWeakness, ...]
 
 
-def to_host_response(host: Host, slot_count: int) -> pb.GetHostResponse:
-    """Give the answer that describes a host with `slot_count` slots."""
+def to_host_response(host: Host) -> pb.GetHostResponse:
+    """Give the answer that describes a host; its features include the limits it enforces."""
+    enforced = {limit for limit, mechanism in host.mechanisms.items() if mechanism != "none"}
     return pb.GetHostResponse(
         version=host.version,
         kernel_release=host.kernel_release,
@@ -80,7 +81,7 @@ def to_host_response(host: Host, slot_count: int) -> pb.GetHostResponse:
         cgroup_rung=host.cgroup_rung,
         landlock_abi=host.landlock_abi,
         processor_count=host.processor_count,
-        slot_count=slot_count,
+        slot_count=host.slot_count,
         memory_bytes=host.memory_bytes,
         defaults=message_from(pb.Limits, host.defaults),
         ceilings=message_from(pb.Limits, host.ceilings),
@@ -91,7 +92,7 @@ def to_host_response(host: Host, slot_count: int) -> pb.GetHostResponse:
         policies=[message_from(pb.Policy, policy) for _, policy in sorted(host.policies.items())],
         roots=host.roots,
         networks=[NETWORKS[network] for network in host.networks],
-        features=host.features,
+        features=sorted(enforced.union(host.features)),
         weaknesses=[message_from(pb.Weakness, weakness) for weakness in host.weaknesses],
     )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import timedelta
-from enum import Enum
-from types import SimpleNamespace
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -13,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandboxd.errors import HostError, JobError, Violation
+from sandboxd.host import Host, Identity, IdMode, Weakness
+from sandboxd.kernel.cgroups import Rung, Tree
 from sandboxd.model import outcome as out
 from sandboxd.model.job import InputFile, Job, Network, OutputPath
 from sandboxd.model.limits import ROWS, Limits, Unit, built_in
+from sandboxd.model.policy import Policy
 from sandboxd.server import wire
 from sandboxd.server.wire_host import HostPolicy, HostWeakness
 from sandboxd.v1 import runner_service_pb2 as pb
@@ -43,7 +44,7 @@ jobs = st.builds(
     working_directory=words.map("/{}".format),
     stdin=blobs,
     files=st.lists(
-        st.builds(InputFile, words.map("/tmp/{}".format), blobs, st.booleans()),  # noqa: S108
+        st.builds(InputFile, words.map("/tmp/{}".format), blobs, st.booleans()),
         max_size=3,
         unique_by=lambda file: file.path,
     ).map(tuple),
@@ -106,30 +107,47 @@ def test_a_result_survives_the_way_there_and_back(result: out.RunResult) -> None
     assert wire.from_response(pb.RunResponse.FromString(sent)) == result
 
 
-@given(limits, limits, counts)
-def test_a_host_survives_the_way_there(defaults: Limits, ceilings: Limits, count: int) -> None:
-    id_mode = Enum("IdMode", {"RANGE": "range", "SINGLE": "single"})
-    host = SimpleNamespace(
+@given(limits, limits, counts, st.sampled_from(IdMode), st.sampled_from(Rung))
+def test_a_host_survives_the_way_there(
+    defaults: Limits, ceilings: Limits, memory_bytes: int, mode: IdMode, rung: Rung
+) -> None:
+    policy = Policy("default", "for programs", ())
+    host = Host(
         version="1.2.3",
         kernel_release="6.18.0",
-        id_mode=id_mode.RANGE,
-        cgroup_rung="v2",
+        identity=Identity(1000, 1000, mode, (), (), started_as_root=False),
+        tree=Tree(rung, {}),
         landlock_abi=7,
-        processor_count=2,
-        memory_bytes=count,
+        processors=(0, 1),
+        memory_bytes=memory_bytes,
+        slot_count=3,
+        queue_length=9,
         defaults=defaults,
         ceilings=ceilings,
         mechanisms={"memory_bytes": "cgroup2 memory.max", "cpu_time": "none"},
-        policies={"default": HostPolicy("default", "for programs", "0123")},
+        policies={"default": policy},
+        root_sources=(),
+        weaknesses=(Weakness("memory_bytes", "no cgroup", "delegate one"),),
+    )
+    sent = wire.to_host_response(host).SerializeToString()
+    assert wire.from_host_response(pb.GetHostResponse.FromString(sent)) == wire.HostDescription(
+        version="1.2.3",
+        kernel_release="6.18.0",
+        id_mode=mode.value,
+        cgroup_rung=rung.value,
+        landlock_abi=7,
+        processor_count=2,
+        slot_count=3,
+        memory_bytes=memory_bytes,
+        defaults=defaults,
+        ceilings=ceilings,
+        mechanisms={"memory_bytes": "cgroup2 memory.max", "cpu_time": "none"},
+        policies={"default": HostPolicy("default", "for programs", policy.digest)},
         roots=("host",),
-        networks=tuple(Network),
-        features=("memory_bytes", "range-ids"),
+        networks=(Network.NONE, Network.LOOPBACK),
+        features=tuple(sorted({*host.features, "memory_bytes"})),
         weaknesses=(HostWeakness("memory_bytes", "no cgroup", "delegate one"),),
     )
-    sent = wire.to_host_response(host, 3).SerializeToString()
-    described = wire.from_host_response(pb.GetHostResponse.FromString(sent))
-    expected = {**vars(host), "id_mode": "range", "slot_count": 3}
-    assert {field.name: getattr(described, field.name) for field in fields(described)} == expected
 
 
 def test_every_limit_has_its_proto_field_and_the_other_way_round() -> None:
@@ -142,7 +160,7 @@ def test_every_limit_has_its_proto_field_and_the_other_way_round() -> None:
     ("kind", "value"),
     [(message, kind) for kind, (_, message) in wire.ENDINGS.items()]
     + [(pb.Usage, out.Usage), (pb.EnforcedLimit, out.EnforcedLimit), (pb.Captured, out.Captured)]
-    + [(pb.Policy, HostPolicy), (pb.Weakness, HostWeakness)],
+    + [(pb.Policy, HostPolicy), (pb.Weakness, HostWeakness), (pb.Weakness, Weakness)],
 )
 def test_a_flat_message_has_the_fields_of_its_value(kind: type, value: type) -> None:
     assert [field.name for field in kind.DESCRIPTOR.fields] == [

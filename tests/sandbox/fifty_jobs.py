@@ -1,0 +1,33 @@
+"""A daemon with many sleeping jobs; says READY once all of them run, then waits to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from sandboxd.host import Settings, probe_host
+from sandboxd.model.job import Job
+from sandboxd.runtime.supervisor import Supervisor
+
+
+async def main(count: int) -> None:
+    """Start them all and wait."""
+    awaited = count
+    all_run = asyncio.Event()
+
+    def started(_stream: int, _piece: bytes) -> None:
+        nonlocal awaited
+        awaited -= 1
+        if awaited == 0:
+            all_run.set()
+
+    script = "trap '' TERM INT HUP; sleep 300 & echo; wait"
+    job = Job(argv=("/bin/sh", "-c", script))
+    async with Supervisor(probe_host(Settings())) as supervisor:
+        jobs = [asyncio.create_task(supervisor.run(job, on_output=started)) for _ in range(count)]
+        await all_run.wait()
+        print("READY", flush=True)  # noqa: T201 - the test waits for it
+        await asyncio.gather(*jobs)
+
+
+asyncio.run(main(int(sys.argv[1])))

@@ -1,0 +1,381 @@
+"""Nothing is left behind: by jobs, by cancelled jobs, by killed helpers, by a killed daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from house import House, Running, descendants, eventually, has, seconds, status_of
+
+from sandboxd.errors import HostError, JobError, PreconditionError, StageError
+from sandboxd.model.job import InputFile, OutputPath
+from sandboxd.model.limits import MIB, Limits
+from sandboxd.model.outcome import Exited, LimitExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JOB_COUNT = int(os.environ.get("SANDBOXD_TEST_JOBS", "200"))
+SCRIPT = Path(__file__).with_name("fifty_jobs.py")
+DEAD_WITHIN = 1.0
+"""Seconds, promised: after the daemon's death everything of its jobs is gone."""
+
+
+class Holdings(NamedTuple):
+    """Everything that a job could leave behind on its host."""
+
+    descriptors: Counter[str]
+    processes: frozenset[int]
+    helper_descriptors: tuple[int, ...]
+    cgroups: frozenset[str]
+    pair_count: int
+    live: int
+    temporary_files: frozenset[str]
+
+
+def holdings(house: House) -> Holdings:
+    own = Counter(kind_of(fd) for fd in os.listdir("/proc/self/fd"))
+    below = descendants(os.getpid())
+    helpers = tuple(len(os.listdir(f"/proc/{pid}/fd")) for pid in sorted(below))
+    pairs = house.supervisor._pairs  # noqa: SLF001 - nobody else may know how many are free
+    return Holdings(
+        own,
+        frozenset(below),
+        helpers,
+        frozenset(house.cgroups()),
+        len(pairs) if pairs is not None else 0,
+        house.supervisor._live,  # noqa: SLF001 - the same
+        frozenset(os.listdir(tempfile.gettempdir())),
+    )
+
+
+def kind_of(fd: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}").split(":")[0]
+    except OSError:
+        return "gone"
+
+
+def settled(house: House, before: Holdings) -> None:
+    eventually(lambda: holdings(house) == before, 10)
+
+
+@pytest.fixture
+def own_house(house: House) -> Iterator[House]:
+    """Give a supervisor of this test alone, whose helpers may be killed."""
+    with House() as own:
+        assert own.host.cgroup_rung == house.host.cgroup_rung
+        assert own.run("/bin/true").ending == Exited(0)
+        yield own
+
+
+# --- jobs -----------------------------------------------------------------------------------------
+
+
+def test_many_jobs_in_a_row_leave_nothing_behind(house: House) -> None:
+    house.run("/bin/true")
+    before = holdings(house)
+    files = (InputFile("a/b", b"x" * 5000),)
+    for number in range(JOB_COUNT):
+        result = house.shell(
+            f"cat a/b > c; echo {number}", files=files, outputs=(OutputPath("c"),), stdin=b"y"
+        )
+        assert result.stdout.data == b"%d\n" % number
+        assert result.files[0].content == b"x" * 5000
+    assert holdings(house) == before
+
+
+def test_jobs_that_end_badly_leave_nothing_behind(house: House) -> None:
+    house.run("/bin/true")
+    before = holdings(house)
+    for _ in range(10):
+        house.run("missing-program")
+        house.run("yes", limits=Limits(output_bytes=10, stop_on_output=True))
+        house.run("sleep", "60", limits=Limits(wall_time=seconds(0.02)))
+        house.python("x = b'x' * (200 << 20)", limits=Limits(memory_bytes=32 * MIB))
+        house.shell("mkfifo f; sleep 60 & exit 1", outputs=(OutputPath("f"), OutputPath("g")))
+        with pytest.raises(JobError):
+            house.run("/bin/true", limits=Limits(memory_bytes=1 << 60))
+        with pytest.raises(PreconditionError):
+            house.run("/bin/true", policy="unknown")
+    assert holdings(house) == before
+
+
+def test_jobs_at_once_keep_to_themselves_and_leave_nothing_behind(house: House) -> None:
+    house.run("/bin/true")
+    before = holdings(house)
+    script = 'cat > f; sleep 0.2; cat f; ls /tmp /workspace /dev/shm | grep -vc : ; echo "$1"'
+    running = [
+        house.start("/bin/sh", "-c", script, "sh", str(n), stdin=b"%d\n" % n) for n in range(50)
+    ]
+    for number, job in enumerate(running):
+        lines = job.result().stdout.data.split()
+        assert (lines[0], lines[-1]) == (b"%d" % number, b"%d" % number)
+    settled(house, before)
+
+
+def test_cancelling_kills_at_once_and_gives_everything_back(house: House) -> None:
+    house.run("/bin/true")
+    before = holdings(house)
+    running = [house.start("/bin/sh", "-c", "sleep 300 & echo; wait") for _ in range(5)]
+    for job in running:
+        job.wait_for()
+    for job in running:
+        job.cancel()
+    settled(house, before)
+    assert house.run("/bin/true").ending == Exited(0)
+
+
+def test_cancelling_at_any_moment_of_the_set_up_gives_everything_back(house: House) -> None:
+    house.run("/bin/true")
+    before = holdings(house)
+    for moment in range(60):
+        job = house.start("/bin/sh", "-c", "sleep 300", files=(InputFile("f", bytes(100000)),))
+        house.do(_turns(moment))
+        job.cancel()
+    settled(house, before)
+    assert house.run("/bin/true").ending == Exited(0)
+
+
+async def _turns(count: int) -> None:
+    import asyncio  # noqa: PLC0415 - of this helper alone
+
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_an_output_callback_that_fails_is_nobodys_hang(house: House) -> None:
+    before = holdings(house)
+    job = house.start("/bin/sh", "-c", "echo a; exit 3")
+    assert job.result().ending == Exited(3)
+    settled(house, before)
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+
+def launcher_of(house: House) -> int:
+    process = house.supervisor._nursery._process  # noqa: SLF001 - to kill it
+    return int(process.pid)
+
+
+def zygote_of(house: House) -> int:
+    launcher = launcher_of(house)
+    (zygote,) = (pid for pid in descendants(launcher) if int(status_of(pid)["PPid"]) == launcher)
+    return zygote
+
+
+def live(house: House) -> Running:
+    running = house.start("/bin/sh", "-c", "echo; exec sleep 300")
+    running.wait_for()
+    return running
+
+
+def test_a_killed_zygote_fails_its_jobs_and_no_later_one(own_house: House) -> None:
+    running = live(own_house)
+    os.kill(zygote_of(own_house), signal.SIGKILL)
+    with pytest.raises(StageError):
+        running.result()
+    assert own_house.run("/bin/true").ending == Exited(0)
+    assert own_house.run("/bin/true").ending == Exited(0)
+
+
+def test_a_killed_launcher_is_replaced(own_house: House) -> None:
+    running = live(own_house)
+    os.kill(launcher_of(own_house), signal.SIGKILL)
+    with pytest.raises(StageError):
+        running.result()
+    assert own_house.run("/bin/true").ending == Exited(0)
+    assert own_house.output("id", "-u") == "1000\n"
+    limits = Limits(memory_bytes=32 * MIB)
+    ending = own_house.python("x = b'x' * (100 << 20)", limits=limits).ending
+    assert ending == LimitExceeded("memory_bytes"), "limits hold under the new launcher, too"
+
+
+def test_helpers_killed_again_and_again_are_replaced_and_leave_nothing(own_house: House) -> None:
+    for _ in range(5):
+        os.kill(zygote_of(own_house), signal.SIGKILL)
+        assert own_house.run("/bin/true").ending == Exited(0)
+        os.kill(launcher_of(own_house), signal.SIGKILL)
+        assert own_house.run("/bin/true").ending == Exited(0)
+    before = holdings(own_house)
+    os.kill(zygote_of(own_house), signal.SIGKILL)
+    assert own_house.run("/bin/true").ending == Exited(0)
+    os.kill(launcher_of(own_house), signal.SIGKILL)
+    assert own_house.run("/bin/true").ending == Exited(0)
+    after = holdings(own_house)
+    assert after.descriptors == before.descriptors
+    assert after.cgroups == before.cgroups
+    assert after.pair_count == before.pair_count
+
+
+def test_a_killed_init_fails_its_job_alone(own_house: House) -> None:
+    other = live(own_house)
+    running = own_house.start("/bin/sh", "-c", "echo; exec sleep 301")
+    running.wait_for()
+    (program,) = (
+        pid for pid in descendants(zygote_of(own_house)) if b"301" in command_line(pid)
+    )
+    os.kill(int(status_of(program)["PPid"]), signal.SIGKILL)
+    with pytest.raises(StageError):
+        running.result()
+    assert not other.future.done()
+    other.cancel()
+    assert own_house.run("/bin/true").ending == Exited(0)
+
+
+def command_line(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_leaving_a_supervisor_removes_all_that_it_made(house: House) -> None:
+    before = holdings(house)
+    with House() as own:
+        job = live(own)
+        assert holdings(house) != before
+    settled(house, before)
+    assert job.future.done()
+
+
+# --- the daemon -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def daemon(count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a daemon with `count` sleeping jobs, and make sure that it ends."""
+    command = [sys.executable, str(SCRIPT), str(count)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"READY\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_killed_daemon_leaves_no_process_and_no_cgroup_within_a_second(house: House) -> None:
+    before = house.cgroups()
+    with daemon(50) as process:
+        below = identities(descendants(process.pid))
+        made = house.cgroups() - before
+        assert len(below) >= 2 + 50 * 3
+        assert made or house.host.cgroup_rung == "none"
+        process.kill()
+        eventually(lambda: not still_alive(below), DEAD_WITHIN)
+        eventually(lambda: not made & house.cgroups(), DEAD_WITHIN)
+    with House() as next_one:
+        assert next_one.run("/bin/true").ending == Exited(0)
+    assert house.cgroups() == before
+
+
+def test_killed_with_its_launcher_a_daemon_leaves_no_process_and_the_next_start_sweeps(
+    house: House,
+) -> None:
+    before = house.cgroups()
+    with daemon(10) as process:
+        everything = descendants(process.pid)
+        below = identities(everything)
+        made = house.cgroups() - before
+        (launcher,) = (p for p in everything if int(status_of(p)["PPid"]) == process.pid)
+        process.send_signal(signal.SIGSTOP)  # so that it cannot see its launcher die
+        os.kill(launcher, signal.SIGKILL)
+        process.kill()
+        eventually(lambda: not still_alive(below), DEAD_WITHIN)
+    with House() as next_one:
+        assert next_one.run("/bin/true").ending == Exited(0)
+        assert not made & house.cgroups()
+    assert house.cgroups() == before
+
+
+def test_a_stopped_launcher_does_not_keep_jobs_alive_for_ever(house: House) -> None:
+    with daemon(5) as process:
+        everything = descendants(process.pid)
+        below = identities(everything)
+        process.kill()
+        eventually(lambda: not still_alive(below), 5)
+    assert house.run("/bin/true").ending == Exited(0)
+
+
+def test_another_daemons_start_leaves_a_living_one_alone(house: House) -> None:
+    with daemon(5) as process:
+        everything = descendants(process.pid)
+        made = house.cgroups()
+        with House() as own:
+            assert own.run("/bin/true").ending == Exited(0)
+        assert descendants(process.pid) == everything
+        assert house.cgroups() == made
+
+
+def test_two_daemons_of_one_user_never_share_host_ids(house: House) -> None:
+    with daemon(3) as process:
+        theirs = ids_of(descendants(process.pid))
+        job = live(house)
+        ours = ids_of(descendants(launcher_of(house)))
+        job.cancel()
+    assert not (theirs & ours) - {os.getuid()}
+
+
+def ids_of(pids: set[int]) -> set[int]:
+    return {int(status_of(pid)["Uid"].split()[0]) for pid in pids}
+
+
+def identities(pids: set[int]) -> set[tuple[int, str]]:
+    """Give (pid, start time): a pid alone may soon be somebody else's."""
+    return {(pid, start) for pid in pids if (start := start_of(pid))}
+
+
+def start_of(pid: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if stat[0] in {"Z", "X"} else stat[19]
+
+
+def still_alive(known: set[tuple[int, str]]) -> set[int]:
+    return {pid for pid, start in known if start_of(pid) == start}
+
+
+# --- embedded -------------------------------------------------------------------------------------
+
+
+def test_run_works_in_a_program_of_its_own_and_ends_with_it(house: House) -> None:
+    before = house.cgroups()
+    code = """
+import sandboxd
+result = sandboxd.run(["python3", "-c", "print(6 * 7)"])
+print(result.ending, result.stdout.data)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env=environment,
+    )
+    assert done.stdout == b"Exited(exit_code=0) b'42\\n'\n", done
+    assert done.stderr == b""
+    assert house.cgroups() == before
+
+
+def test_a_supervisor_that_is_not_entered_runs_nothing(house: House) -> None:
+    import asyncio  # noqa: PLC0415 - of this test alone
+
+    from sandboxd.model.job import Job  # noqa: PLC0415
+    from sandboxd.runtime.supervisor import Supervisor  # noqa: PLC0415
+
+    supervisor = Supervisor(house.host)
+    with pytest.raises(HostError) as refused:
+        asyncio.run(supervisor.run(Job(argv=("/bin/true",))))
+    assert refused.value.reason == "NOT_STARTED"
+    assert has("true")
