@@ -67,7 +67,7 @@ PURPOSES = {
     "network": "bring loopback up, where the job asks for it",
     "program_cgroup": "cgroup v1: join the leaf of the program (in v2 the clone does)",
     "cgroup_namespace": "the program sees its own cgroup as the root of all",
-    "session": "a session of its own, with no terminal",
+    "session": "a session of its own, away from that of init",
     "rlimits": "the limits that the kernel holds by process",
     "affinity": "the processors that it may run on",
     "bounding_capabilities": "no exec can bring a capability back",

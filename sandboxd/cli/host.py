@@ -25,7 +25,7 @@ def command(address: str | None, config_path: str | None, *, as_json: bool) -> N
         from sandboxd.host import probe_host  # noqa: PLC0415 - the same
 
         host = probe_host(load(config_path, os.environ, {}).settings)
-        response = to_host_response(host, host.slot_count)
+        response = to_host_response(host)
     assert isinstance(response, pb.GetHostResponse)  # noqa: S101 - for the type checker
     if as_json:
         click.echo(MessageToJson(response))
@@ -36,8 +36,6 @@ def command(address: str | None, config_path: str | None, *, as_json: bool) -> N
 
 
 def _ask(address: str) -> object:
-    import grpc  # noqa: F401, PLC0415 - fails early and clearly where it is missing
-
     from sandboxd.client import SyncClient  # noqa: PLC0415 - only for a server
 
     with SyncClient(address) as client:

@@ -54,19 +54,14 @@ async def _serve(config: Config) -> None:
     listen = config.listen or (default_socket(),)
     for address in listen:
         _make_way_for(address, host)
-    async with Supervisor(host) as supervisor:
-        server = Server(
-            supervisor,
-            listen,
-            slot_count=host.slot_count,
-            queue_length=host.queue_length,
-            grace=config.grace,
-        )
-        async with server:
-            for weakness in host.weaknesses:
-                log.warning("weaker: %s: %s", weakness.subject, weakness.cause)
-            log.info("serving on %s as uid %d", ", ".join(server.addresses), os.getuid())
-            await server.serve()
+    async with (
+        Supervisor(host) as supervisor,
+        Server(supervisor, listen, grace=config.grace) as server,
+    ):
+        for weakness in host.weaknesses:
+            log.warning("weaker: %s: %s", weakness.subject, weakness.cause)
+        log.info("serving on %s as uid %d", ", ".join(server.addresses), os.getuid())
+        await server.serve()
 
 
 def _make_way_for(address: str, host: Host) -> None:

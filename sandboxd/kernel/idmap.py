@@ -91,12 +91,12 @@ class Pairs:
     """Hands out pairs of host ids, oldest first: no two live sandboxes ever share one.
 
     Oldest first because for about 0.1 s after a sandbox's end its keyrings still exist under its
-    ids. Never blocks; `take` raises IndexError when every pair is in use.
+    ids. `take` raises IndexError when every pair is in use.
     """
 
-    def __init__(self, id_count: int) -> None:
-        """Cut `id_count` ids into pairs."""
-        self._free = deque(range(id_count // IDS_PER_SANDBOX))
+    def __init__(self, pairs: Iterable[int] = ()) -> None:
+        """Begin with these pairs, by number."""
+        self._free = deque(pairs)
 
     def __len__(self) -> int:
         """Tell how many pairs are free."""
@@ -105,6 +105,10 @@ class Pairs:
     def take(self) -> int:
         """Take the pair that has been free for longest."""
         return self._free.popleft()
+
+    def add(self, pairs: Iterable[int]) -> None:
+        """Add pairs that nobody has used yet."""
+        self._free.extend(pairs)
 
     def give_back(self, pair: int) -> None:
         """Return a pair whose sandbox is gone."""

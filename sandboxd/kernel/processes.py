@@ -37,8 +37,8 @@ def rlimits_for(limits: Limits, *, count_processes: bool) -> list[list[int]]:
     """Give the [resource, value] pairs, soft and hard alike, that limits ask for.
 
     RLIMIT_CPU is a backstop above the real deadline: it counts one process, in whole seconds.
-    RLIMIT_NPROC counts this sandbox's own uid; it stands in where there is no `pids.max`, which also
-    counts its refusals. No core is asked for by 1, not by 0: only 1 also keeps the kernel from
+    RLIMIT_NPROC counts this sandbox's own uid; it stands in where there is no `pids.max`, which
+    counts its refusals, too. No core is asked for by 1, not by 0: only 1 also keeps the kernel from
     piping a crash to the host's core handler.
     """
     pairs = [[number, getattr(limits, name)] for name, number in _RLIMITS.items()]

@@ -72,7 +72,12 @@ async def readable(fd: int) -> None:
     """Wait until a descriptor is readable (a pidfd: until its process has ended)."""
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(fd, waiter.set_result, None)
+
+    def wake() -> None:
+        if not waiter.done():  # woken or cancelled in the same turn of the loop
+            waiter.set_result(None)
+
+    loop.add_reader(fd, wake)
     try:
         await waiter
     finally:
@@ -242,6 +247,7 @@ class Nursery:
                 return zygote
             if zygote is not None:
                 log.error("a zygote died; starting another", extra={"root": root})
+                del self._zygotes[root]
                 await zygote.close()
             try:
                 self._zygotes[root] = await self._start_zygote(root_tape)

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sandboxd.errors import HostError, StageError
+from sandboxd.errors import StageError
 from sandboxd.kernel import idmap
 from sandboxd.kernel.cgroups import SandboxCgroup
 from sandboxd.runtime import channel as channels
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sandboxd.kernel.cgroups import CgroupUsage, Tree, Write
-    from sandboxd.kernel.idmap import Pairs
     from sandboxd.model.tape import Tape
     from sandboxd.runtime.channel import Message
+    from sandboxd.runtime.hostids import HostIds
     from sandboxd.runtime.nursery import Zygote
 
 READY_PATIENCE = 10.0
@@ -39,9 +39,9 @@ REMOVE_PATIENCE = 10.0
 class Sandbox:
     """One sandbox, from `create` to `destroy`."""
 
-    def __init__(self, tree: Tree, pairs: Pairs | None, name: str) -> None:
-        """Describe it; `pairs` is None where all sandboxes share the daemon's id."""
-        self._pairs = pairs
+    def __init__(self, tree: Tree, ids: HostIds | None, name: str) -> None:
+        """Describe it; `ids` is None where all sandboxes share the daemon's id."""
+        self._ids = ids
         self._pair: int | None = None
         self._cgroup = SandboxCgroup(tree, name)
         self._has_cgroup = False
@@ -57,13 +57,8 @@ class Sandbox:
             HostError: no pair of ids or no descriptor is left.
 
         """
-        if self._pairs is not None:
-            try:
-                self._pair = self._pairs.take()
-            except IndexError:
-                remedy = "give the service user a larger range in /etc/subuid and /etc/subgid"
-                text = "cannot create a sandbox: every id of the range is in use"
-                raise HostError("IDS_EXHAUSTED", text, remedy) from None
+        if self._ids is not None:
+            self._pair = self._ids.take()
         fds: dict[str, int] = {}
         try:
             self._cgroup.create()
@@ -149,8 +144,8 @@ class Sandbox:
             self._pidfd = -1
         if self._has_cgroup:
             await self._remove_cgroup()
-        if self._pairs is not None and self._pair is not None:
-            self._pairs.give_back(self._pair)
+        if self._ids is not None and self._pair is not None:
+            self._ids.give_back(self._pair)
             self._pair = None
 
     async def _end_init(self) -> None:

@@ -11,14 +11,13 @@ import itertools
 import os
 import resource
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from sandboxd.errors import HostError
+from sandboxd.errors import HostError, StageError
 from sandboxd.host import IdMode
 from sandboxd.kernel import delegation, idmap, seccomp
-from sandboxd.kernel.idmap import Pairs
 from sandboxd.plan import (
     check_job,
     limits_for,
@@ -29,12 +28,13 @@ from sandboxd.plan import (
     sandbox_tape,
 )
 from sandboxd.runtime.channel import sealed_memory
+from sandboxd.runtime.hostids import HostIds
 from sandboxd.runtime.nursery import Nursery
 from sandboxd.runtime.run import Run
 from sandboxd.runtime.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from types import TracebackType
 
     from sandboxd.host import Host
@@ -58,7 +58,7 @@ class Supervisor:
     def __init__(self, host: Host) -> None:
         """Prepare for a host; nothing is started yet."""
         self.host = host
-        self._pairs = Pairs(host.identity.id_count) if host.id_mode is IdMode.RANGE else None
+        self._ids = HostIds(host.identity) if host.id_mode is IdMode.RANGE else None
         self._processors = dict.fromkeys(host.processors, 0)
         self._filters: dict[str, tuple[int, int]] = {}
         self._names = itertools.count(1)
@@ -79,6 +79,8 @@ class Supervisor:
             remedy = "run `sandboxd doctor`, or start with --cgroup none"
             text = f"cannot claim a cgroup: {error}"
             raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
+        if self._ids is not None:
+            self._lock_fds.append(self._ids.claim())
         self._nursery = Nursery(identity, self._tree, self._lock_fds)
         await self._nursery.start()
         await self._nursery.zygote("host", root_tape(self.host))  # so that no job pays for it
@@ -101,6 +103,8 @@ class Supervisor:
             os.close(fd)
         for fd in self._lock_fds:
             os.close(fd)
+        if self._ids is not None:
+            self._ids.release()
         self._filters.clear()
         self._lock_fds.clear()
 
@@ -141,20 +145,35 @@ class Supervisor:
             for processor in processors:
                 self._processors[processor] -= 1
 
-    def _fresh(self, plan: SandboxPlan) -> _Fresh:
-        self._check_descriptors()
-        name = f"sandbox-{next(self._names)}"
-        return _Fresh(self, Sandbox(self._tree, self._pairs, name), plan)
+    @asynccontextmanager
+    async def _fresh(self, plan: SandboxPlan) -> AsyncIterator[Sandbox]:
+        """Give a sandbox as a scope: made on entry, gone on exit."""
+        sandbox = await self._furnished(plan)
+        try:
+            yield sandbox
+        finally:
+            await self._remove(sandbox)
 
-    async def furnish(self, sandbox: Sandbox, plan: SandboxPlan) -> None:
-        """Make a described sandbox, by the zygote of its root."""
+    async def _furnished(self, plan: SandboxPlan) -> Sandbox:
+        """Make a sandbox; a second time, by a new zygote, if its zygote died meanwhile."""
         if self._nursery is None:
             raise HostError("NOT_STARTED", "cannot run before the supervisor is entered")
-        self._live += 1
-        zygote = await self._nursery.zygote(plan.root, root_tape(self.host))
-        await sandbox.create(zygote, sandbox_tape(self.host, plan))
+        for is_last in (False, True):
+            self._check_descriptors()
+            zygote = await self._nursery.zygote(plan.root, root_tape(self.host))
+            sandbox = Sandbox(self._tree, self._ids, f"sandbox-{next(self._names)}")
+            self._live += 1
+            try:
+                await sandbox.create(zygote, sandbox_tape(self.host, plan))
+            except BaseException as error:
+                await self._remove(sandbox)
+                if is_last or zygote.is_alive or not isinstance(error, StageError):
+                    raise
+            else:
+                return sandbox
+        raise AssertionError  # the last attempt returns or raises
 
-    async def remove(self, sandbox: Sandbox) -> None:
+    async def _remove(self, sandbox: Sandbox) -> None:
         """Destroy a sandbox, even when the caller is being cancelled."""
         try:
             await _to_its_end(sandbox.destroy())
@@ -183,26 +202,6 @@ class Supervisor:
                 f"cannot create a sandbox: {self._live} live ones need all descriptors",
                 "raise the hard limit of open files (LimitNOFILE=, ulimit -Hn)",
             )
-
-
-class _Fresh:
-    """A sandbox as a scope: made on entry, gone on exit."""
-
-    def __init__(self, supervisor: Supervisor, sandbox: Sandbox, plan: SandboxPlan) -> None:
-        self._supervisor = supervisor
-        self._sandbox = sandbox
-        self._plan = plan
-
-    async def __aenter__(self) -> Sandbox:
-        try:
-            await self._supervisor.furnish(self._sandbox, self._plan)
-        except BaseException:
-            await self._supervisor.remove(self._sandbox)
-            raise
-        return self._sandbox
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._supervisor.remove(self._sandbox)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

@@ -9,19 +9,19 @@ import errno
 import logging
 import traceback
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import grpc
 from grpc_status import rpc_status
 
 from sandboxd.errors import JobError, SandboxdError, StageError
 from sandboxd.server import wire
+from sandboxd.server.wire_bytes import request_from
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    import grpc
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from sandboxd.runtime.supervisor import Supervisor
     from sandboxd.server.admission import Admission
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOCAL_TENANT = "unix"
+DESCRIPTOR = pb.DESCRIPTOR.services_by_name["RunnerService"]
 
 
 class RunnerService(pb_grpc.RunnerServiceServicer):
@@ -60,6 +61,31 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         """Describe this host; needs no slot."""
         async with answered(context):
             return wire.to_host_response(self._supervisor.host)
+
+
+class ReadsRequests(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # only the stub has any
+    """Reads the requests of our service, so that bytes which are no message are answered by us."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[Any], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:  # noqa: ANN401 - gRPC's handler, which has no type
+        """Give the method's handler, now one that takes bytes; others' methods are left alone."""
+        handler = await continuation(handler_call_details)
+        service, _, name = handler_call_details.method.removeprefix("/").rpartition("/")
+        if handler is None or service != DESCRIPTOR.full_name:
+            return handler
+        kind = DESCRIPTOR.methods_by_name[name].input_type
+
+        async def read(data: bytes, context: RunContext) -> Any:  # noqa: ANN401 - any answer
+            async with answered(context):
+                request = request_from(kind, data)
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            read, response_serializer=handler.response_serializer
+        )
 
 
 @asynccontextmanager

@@ -18,8 +18,7 @@ from sandboxd.model.job import MAX_INPUT_BYTES
 from sandboxd.model.limits import MIB
 from sandboxd.server.admission import Admission
 from sandboxd.server.listening import bind
-from sandboxd.server.service import RunnerService
-from sandboxd.v1 import runner_service_pb2 as pb
+from sandboxd.server.service import DESCRIPTOR, ReadsRequests, RunnerService
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ OPTIONS = (
 FAREWELL_SECONDS = 5.0
 """How long answers already given may take to leave; streams like health's Watch end with it."""
 
-SERVICE = pb.DESCRIPTOR.services_by_name["RunnerService"].full_name
+SERVICE = DESCRIPTOR.full_name
 
 
 class Server:
@@ -79,7 +78,7 @@ class Server:
             HostError: an address cannot be listened on, or must not be without authentication.
 
         """
-        self._server = grpc.aio.server(options=OPTIONS)
+        self._server = grpc.aio.server(options=OPTIONS, interceptors=(ReadsRequests(),))
         pb_grpc.add_RunnerServiceServicer_to_server(self._service, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

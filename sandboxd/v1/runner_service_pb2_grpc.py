@@ -30,8 +30,7 @@ class RunnerServiceStub:
 
     Every error carries one google.rpc.ErrorInfo whose domain is "sandboxd" and whose reason is
     UPPER_SNAKE. The exceptions are errors that gRPC raises before a request reaches the service: a
-    request above 72 MiB as a whole is RESOURCE_EXHAUSTED without details, one that is no valid
-    message is INTERNAL without details.
+    request above 72 MiB as a whole is RESOURCE_EXHAUSTED without details.
     """
 
     def __init__(self, channel):
@@ -57,8 +56,7 @@ class RunnerServiceServicer:
 
     Every error carries one google.rpc.ErrorInfo whose domain is "sandboxd" and whose reason is
     UPPER_SNAKE. The exceptions are errors that gRPC raises before a request reaches the service: a
-    request above 72 MiB as a whole is RESOURCE_EXHAUSTED without details, one that is no valid
-    message is INTERNAL without details.
+    request above 72 MiB as a whole is RESOURCE_EXHAUSTED without details.
     """
 
     def Run(self, request, context):
@@ -69,8 +67,9 @@ class RunnerServiceServicer:
         the job. A program that fails or overruns a limit is an ordinary answer of an OK call.
 
         Errors:
-        INVALID_ARGUMENT: the job is meaningless or asks for more than a ceiling; BadRequest has one
-        entry for each field at fault, by its path in RunRequest ("job.limits.cpu_time").
+        INVALID_ARGUMENT: the job is meaningless or asks for more than a ceiling, or text in it is no
+        UTF-8; BadRequest has one entry for each field at fault, by its path in RunRequest
+        ("job.limits.cpu_time"), or "request" for bytes that are no message.
         FAILED_PRECONDITION: the policy, the root or a feature in `require` is not on offer here;
         PreconditionFailure names it, ErrorInfo.metadata has subject and remedy.
         RESOURCE_EXHAUSTED: the queue is full; RetryInfo says when a new attempt is worth making.
@@ -90,6 +89,7 @@ class RunnerServiceServicer:
         Needs no slot, and answers while the server is draining.
 
         Errors:
+        INVALID_ARGUMENT: the request is no message; BadRequest says so of "request".
         CANCELLED, DEADLINE_EXCEEDED: the caller left.
         INTERNAL: reason UNEXPECTED, a defect of the service.
         """
@@ -123,8 +123,7 @@ class RunnerService:
 
     Every error carries one google.rpc.ErrorInfo whose domain is "sandboxd" and whose reason is
     UPPER_SNAKE. The exceptions are errors that gRPC raises before a request reaches the service: a
-    request above 72 MiB as a whole is RESOURCE_EXHAUSTED without details, one that is no valid
-    message is INTERNAL without details.
+    request above 72 MiB as a whole is RESOURCE_EXHAUSTED without details.
     """
 
     @staticmethod

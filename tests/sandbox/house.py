@@ -21,7 +21,7 @@ from sandboxd.model.limits import MIB, Limits
 from sandboxd.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sandboxd.model.outcome import RunResult
 
@@ -159,11 +159,18 @@ class House:
         return {pid: uid for pid, uid in processes() if uid in ids}
 
     def cgroups(self) -> set[str]:
-        """Name every cgroup directory below the delegated places."""
-        found: set[str] = set()
-        for place in self.host.tree.paths.values():
-            found |= {str(path) for path in Path(place).rglob("*") if path.is_dir()}
-        return found
+        """Name every cgroup directory that this supervisor has made."""
+        return cgroups_below(self.supervisor._tree.paths.values())  # noqa: SLF001
+
+    def instances(self) -> set[str]:
+        """Name the cgroup directory of every daemon of this user, in each hierarchy."""
+        places = self.host.tree.paths.values()
+        return {f"{place}/{name}" for place in places for name in os.listdir(place)}
+
+
+def cgroups_below(places: Iterable[str]) -> set[str]:
+    """Name every directory below these; one that goes meanwhile is gone."""
+    return {found for place in places for found, _, _ in os.walk(place)}
 
 
 def text_of(result: RunResult) -> str:

@@ -1,0 +1,99 @@
+"""The host ids of this daemon's sandboxes: pairs out of blocks that no other daemon holds.
+
+Several daemons of one user share one subordinate range. Each claims blocks of it by a lock on a
+file, so that no two live sandboxes ever share a host id. The launcher holds the first block's lock,
+too, for as long as it needs to end what a killed daemon left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+from typing import TYPE_CHECKING
+
+from sandboxd.errors import HostError
+from sandboxd.kernel.idmap import IDS_PER_SANDBOX, Pairs
+
+if TYPE_CHECKING:
+    from sandboxd.host import Identity
+
+PAIRS_PER_BLOCK = 512
+LOCK_PLACE = "/tmp/sandboxd-{uid}-ids"  # noqa: S108 - made 0700, and its owner is checked
+"""One directory for all daemons of a user, whatever their environment says. A daemon with a /tmp of
+its own (systemd PrivateTmp=) needs a range of its own."""
+
+
+class HostIds:
+    """Hands out pairs of host ids, claiming one block after another as they are needed."""
+
+    def __init__(self, identity: Identity) -> None:
+        """Look at the range; claims nothing yet."""
+        self._identity = identity
+        count = identity.id_count // IDS_PER_SANDBOX
+        size = min(PAIRS_PER_BLOCK, count)
+        self._blocks = [range(first, first + size) for first in range(0, count - size + 1, size)]
+        # In random order: should two daemons not see each other's locks, they hardly ever meet.
+        random.shuffle(self._blocks)
+        self._pairs = Pairs()
+        self._lock_fds: list[int] = []
+
+    def claim(self) -> int:
+        """Claim one more block; give a copy of its lock for another process to hold, too.
+
+        Raises:
+            HostError: every block is in use, or the place of the locks is somebody else's.
+
+        """
+        directory = self._place()
+        while self._blocks:
+            block = self._blocks.pop()
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(f"{directory}/{block.start}", flags, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                continue
+            if os.geteuid() == 0:
+                os.fchown(fd, self._identity.uid, self._identity.gid)
+            self._lock_fds.append(fd)
+            self._pairs.add(block)
+            return os.dup(fd)
+        raise HostError(
+            "IDS_EXHAUSTED",
+            "cannot create a sandbox: every id of the range is in use",
+            "give the service user a larger range in /etc/subuid and /etc/subgid",
+        )
+
+    def take(self) -> int:
+        """Take the pair that has been free for longest."""
+        try:
+            return self._pairs.take()
+        except IndexError:
+            os.close(self.claim())
+            return self._pairs.take()
+
+    def give_back(self, pair: int) -> None:
+        """Return a pair whose sandbox is gone."""
+        self._pairs.give_back(pair)
+
+    def release(self) -> None:
+        """Give up every block."""
+        for fd in self._lock_fds:
+            os.close(fd)
+        self._lock_fds.clear()
+
+    def _place(self) -> str:
+        uid = self._identity.uid
+        path = LOCK_PLACE.format(uid=uid)
+        try:
+            os.mkdir(path, 0o700)
+            if os.geteuid() == 0:
+                os.chown(path, uid, self._identity.gid)
+        except FileExistsError:
+            status = os.lstat(path)
+            if status.st_uid != uid or status.st_mode & 0o170077 != 0o040000:
+                text = f"cannot claim host ids: {path} is not a private directory of uid {uid}"
+                raise HostError("ID_LOCKS_TAKEN", text, f"remove {path}") from None
+        return path

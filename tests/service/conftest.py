@@ -1,0 +1,91 @@
+"""Real servers in processes of their own, with real supervisors and sandboxes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+SCRIPT = Path(__file__).with_name("server_process.py")
+ROOT = SCRIPT.parent.parent.parent
+PATIENCE_SECONDS = 60
+
+
+@dataclass
+class Running:
+    """A server that runs: where it listens, and its process."""
+
+    process: subprocess.Popen[str]
+    unix: str
+    tcp: str
+
+    @property
+    def socket_path(self) -> Path:
+        """The file behind its unix address."""
+        return Path(self.unix.removeprefix("unix:"))
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for its end; give the exit code and what it wrote to its log."""
+        _, log = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, log
+
+
+StartServer = "Callable[..., AbstractContextManager[Running]]"
+
+
+@contextmanager
+def started(*options: str, directory: Path | None = None) -> Iterator[Running]:
+    """Start a server with these options, stop it at the end."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o777)  # a server started as root becomes somebody else
+        unix = f"unix:{directory or Path(place) / 'run'}/sandboxd.sock"
+        command = [sys.executable, SCRIPT, "--listen", unix, "--listen", "127.0.0.1:0", *options]
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={"PYTHONPATH": str(ROOT)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                pytest.fail(f"the server did not start: {process.communicate()[1]}")
+            try:
+                yield Running(process, *json.loads(line))
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    process.communicate(timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Running]:
+    """One server for all tests that leave it as it was."""
+    with started() as running:
+        yield running
+
+
+@pytest.fixture
+def start_server() -> Callable[..., AbstractContextManager[Running]]:
+    """Give what starts a server of the test's own."""
+    return started
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def address(server: Running, request: pytest.FixtureRequest) -> str:
+    """Each kind of address in turn."""
+    return str(getattr(server, request.param))
