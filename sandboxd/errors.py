@@ -92,3 +92,14 @@ class StageError(SandboxdError):
         self.stage = stage
         self.errno = errno
         self.detail = detail
+
+
+class SandboxLost(StageError):
+    """One of our own processes died under a job; before its program started, another try is safe."""
+
+    reason = "SANDBOX_LOST"
+
+    def __init__(self, stage: str, detail: str, *, started: bool = False) -> None:
+        """Say which stage it was in, and whether the program had started."""
+        super().__init__(stage, 0, detail)
+        self.started = started

@@ -55,7 +55,8 @@ def main() -> NoReturn:
         sys.exit(130)
     except click.ClickException as error:
         error.show()
-        sys.exit(HOST_FAULT)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        sys.exit(context.params.get("fault_code", HOST_FAULT) if context else HOST_FAULT)
     except SandboxdError as error:
         click.echo(f"sandboxd: {error}", err=True)
         sys.exit(HOST_FAULT)

@@ -129,11 +129,18 @@ def _config(table: dict[str, Any]) -> Config:
 
 
 def _setting(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has its type
+    try:
+        return _parsed(name, value)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _parsed(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has its type
     match name:
         case "slot_count" | "queue_length":
             number = int(value)
             if number < (1 if name == "slot_count" else 0):
-                raise ValueError(f"{name} must be positive")
+                raise ValueError(f"{number} is too small")
             return number
         case "cgroup":
             return value if isinstance(value, Rung) else Rung(value)
@@ -151,7 +158,7 @@ def _limits(table: str, values: dict[str, Any]) -> Limits:
     given = {}
     for name, value in values.items():
         if name not in ROW_OF:
-            raise ValueError(f"{table}.{name} is no limit")
+            raise ValueError(f"{name} is no limit")
         given[name] = parse_limit(ROW_OF[name], str(value))
     return Limits(**given)  # type: ignore[arg-type]  # each row has its unit's type
 

@@ -27,6 +27,8 @@ from sandboxd.model.outcome import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandboxd.model.outcome import OutputFile
+
 LIMIT_ENDED, FAULT, NOT_EXECUTABLE, NOT_FOUND, BY_SIGNAL = 124, 125, 126, 127, 128
 
 
@@ -67,7 +69,11 @@ def limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print the RunResponse as JSON, only.")
 @click.option("--explain", is_flag=True, help="Print the tapes and run nothing.")
 @click.option(
-    "--fault-code", default=FAULT, show_default=True, help="Exit code of our own failures."
+    "--fault-code",
+    default=FAULT,
+    show_default=True,
+    is_eager=True,  # it holds for what is wrong with the other options, too
+    help="Exit code of our own failures.",
 )
 @click.option("--address", help="Send the job to this server instead.")
 @click.option("--cgroup", "cgroup", help="Force a cgroup rung: v2, v2-bare, v1, none.")
@@ -276,14 +282,23 @@ def _keep(result: RunResult, directory: Path, *, quiet: bool) -> None:
                 click.echo(f"sandboxd: cannot keep {file.path!r}: {file.fault.value}", err=True)
             continue
         target = directory / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.parent.resolve().is_relative_to(directory.resolve()):
-            message = f"cannot keep {file.path!r}: a link leads out of {directory}"
-            raise PreconditionError("KEEP_LEAVES", file.path, message, "choose another --keep-to")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        fd = os.open(target, flags, 0o755 if file.executable else 0o644)
-        with os.fdopen(fd, "wb") as kept:
-            kept.write(file.content or b"")
+        try:
+            _write_below(directory, target, file)
+        except OSError as error:
+            message = f"cannot keep {file.path!r} below {directory}: {error.strerror}"
+            remedy = "choose another --keep-to"
+            raise PreconditionError("KEEP_UNWRITABLE", file.path, message, remedy) from error
+
+
+def _write_below(directory: Path, target: Path, file: OutputFile) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.resolve().is_relative_to(directory.resolve()):
+        message = f"cannot keep {file.path!r}: a link leads out of {directory}"
+        raise PreconditionError("KEEP_LEAVES", file.path, message, "choose another --keep-to")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    fd = os.open(target, flags, 0o755 if file.executable else 0o644)
+    with os.fdopen(fd, "wb") as kept:
+        kept.write(file.content or b"")
 
 
 def _signal_number(name: str) -> int:

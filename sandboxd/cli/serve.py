@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def command(config_path: str | None, *, print_config: bool, **options: Any) -> N
     """Serve until told to leave."""
     config = load(config_path, os.environ, options)
     if print_config:
-        click.echo(as_toml(config))
+        click.echo(as_toml(replace(config, listen=config.listen or (default_socket(),))))
         return
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:

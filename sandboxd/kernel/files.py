@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_FILES = 1024
-"""The most files that one job brings back; further ones are left out."""
+"""The most files that one job brings back; the pattern that wants more is reported as too large."""
 MAX_VISITED = 65536
 """The most directory entries that one glob looks at."""
 MAX_DEPTH = 64
@@ -128,6 +128,7 @@ def collect(directory: str, wanted: list[list[str | bool | int]]) -> Iterator[Fo
         any_found = False
         for found in _matches(directory_fd, str(path), int(max_bytes)):
             if left == 0:
+                yield Found(str(path), None, TOO_LARGE, executable=False)
                 return
             left -= 1
             any_found = True

@@ -231,12 +231,8 @@ def bind(source: str, target: str, attributes: int) -> None:
 
 
 def make_directory(path: str, mode: int) -> None:
-    """Make a directory; one that exists already is fine."""
-    try:
-        os.mkdir(path, mode)
-    except FileExistsError:
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
-            raise
+    """Make a directory, and those above it; one that exists already is fine."""
+    os.makedirs(path, mode, exist_ok=True)
 
 
 def make_file(path: str, text: str, mode: int) -> None:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandboxd.errors import HostError, SandboxdError, StageError
+from sandboxd.errors import HostError, SandboxdError, SandboxLost, StageError
 from sandboxd.host import IdMode
 from sandboxd.kernel import idmap
 from sandboxd.runtime import channel as channels
@@ -97,7 +97,7 @@ async def expect(channel: AsyncChannel, name: str, patience: float, stage: str) 
     except TimeoutError:
         raise StageError(stage, 0, f"no answer within {patience:g} s") from None
     except Closed:
-        raise StageError(stage, 0, "the process died") from None
+        raise SandboxLost(stage, "the process died") from None
     except ProtocolError as error:
         raise StageError(stage, 0, f"broken protocol: {error}") from error
     if message.name == "failed":
@@ -141,8 +141,10 @@ class Zygote:
         try:
             try:
                 self._channel.send("clone", number, *fields, fds=fds)
-            except (Closed, OSError) as error:
-                raise StageError("clone", getattr(error, "errno", 0) or 0, "zygote") from error
+            except Closed:
+                raise SandboxLost("clone", "the zygote is gone") from None
+            except OSError as error:
+                raise StageError("clone", error.errno or 0, "cannot reach the zygote") from error
             async with asyncio.timeout(REPLY_PATIENCE):
                 return await answer
         except TimeoutError:
@@ -161,7 +163,7 @@ class Zygote:
         finally:
             for answer in self._waiting.values():
                 if not answer.done():
-                    answer.set_exception(StageError("clone", 0, "the zygote died"))
+                    answer.set_exception(SandboxLost("clone", "the zygote died"))
 
     def _answer(self, message: Message) -> None:
         number = message.fields[0] if message.fields else None

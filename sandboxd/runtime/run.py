@@ -13,7 +13,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sandboxd.errors import StageError
+from sandboxd.errors import SandboxLost, StageError
 from sandboxd.model.job import MAX_OUTPUT_BYTES
 from sandboxd.model.outcome import (
     Captured,
@@ -229,8 +229,9 @@ class Run:
         self._files.append(OutputFile(path, content, None, executable))
 
     def _lost(self, error: Exception) -> StageError:
-        detail = "init died" if isinstance(error, Closed) else f"broken protocol: {error}"
-        return StageError("init", 0, detail)
+        if isinstance(error, Closed):
+            return SandboxLost("init", "init died", started=self._started_ns > 0)
+        return StageError("init", 0, f"broken protocol: {error}")
 
     def _bounded(self, clock: int) -> int:
         """Put a clock that init reports between our beginning and now, whatever it says."""

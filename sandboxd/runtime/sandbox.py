@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sandboxd.errors import StageError
+from sandboxd.errors import SandboxLost, StageError
 from sandboxd.kernel import idmap
 from sandboxd.kernel.cgroups import SandboxCgroup
 from sandboxd.runtime import channel as channels
@@ -175,6 +175,6 @@ class Sandbox:
         try:
             self._channel.send(name, *fields, fds=fds)
         except Closed:
-            raise StageError(name, 0, "init is gone") from None
+            raise SandboxLost(name, "init is gone") from None
         except OSError as error:
             raise StageError(name, error.errno or 0, "cannot reach init") from error

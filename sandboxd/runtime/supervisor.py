@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from sandboxd.errors import HostError, StageError
+from sandboxd.errors import HostError, SandboxLost
 from sandboxd.host import IdMode
 from sandboxd.kernel import delegation, idmap, seccomp
 from sandboxd.plan import (
@@ -138,9 +138,15 @@ class Supervisor:
         processors = self._take_processors(count)
         try:
             plan = plan_run(job, self.host, processors, policy_size)
-            async with self._fresh(plan.sandbox) as sandbox:
-                run = Run(sandbox, job, plan, began_ns=began, queue_time=queue_time)
-                return await run.to_end(policy_fd, on_output, on_terminal)
+            for is_last in (False, True):
+                try:
+                    async with self._fresh(plan.sandbox) as sandbox:
+                        run = Run(sandbox, job, plan, began_ns=began, queue_time=queue_time)
+                        return await run.to_end(policy_fd, on_output, on_terminal)
+                except SandboxLost as lost:
+                    if is_last or lost.started:
+                        raise
+            raise AssertionError  # the last attempt returns or raises
         finally:
             for processor in processors:
                 self._processors[processor] -= 1
@@ -148,30 +154,17 @@ class Supervisor:
     @asynccontextmanager
     async def _fresh(self, plan: SandboxPlan) -> AsyncIterator[Sandbox]:
         """Give a sandbox as a scope: made on entry, gone on exit."""
-        sandbox = await self._furnished(plan)
+        if self._nursery is None:
+            raise HostError("NOT_STARTED", "cannot run before the supervisor is entered")
+        self._check_descriptors()
+        zygote = await self._nursery.zygote(plan.root, root_tape(self.host))
+        sandbox = Sandbox(self._tree, self._ids, f"sandbox-{next(self._names)}")
+        self._live += 1
         try:
+            await sandbox.create(zygote, sandbox_tape(self.host, plan))
             yield sandbox
         finally:
             await self._remove(sandbox)
-
-    async def _furnished(self, plan: SandboxPlan) -> Sandbox:
-        """Make a sandbox; a second time, by a new zygote, if its zygote died meanwhile."""
-        if self._nursery is None:
-            raise HostError("NOT_STARTED", "cannot run before the supervisor is entered")
-        for is_last in (False, True):
-            self._check_descriptors()
-            zygote = await self._nursery.zygote(plan.root, root_tape(self.host))
-            sandbox = Sandbox(self._tree, self._ids, f"sandbox-{next(self._names)}")
-            self._live += 1
-            try:
-                await sandbox.create(zygote, sandbox_tape(self.host, plan))
-            except BaseException as error:
-                await self._remove(sandbox)
-                if is_last or zygote.is_alive or not isinstance(error, StageError):
-                    raise
-            else:
-                return sandbox
-        raise AssertionError  # the last attempt returns or raises
 
     async def _remove(self, sandbox: Sandbox) -> None:
         """Destroy a sandbox, even when the caller is being cancelled."""
