@@ -94,8 +94,8 @@ class StageError(SandboxdError):
         self.detail = detail
 
 
-class SandboxLost(StageError):
-    """One of our own processes died under a job; before its program started, another try is safe."""
+class SandboxLost(StageError):  # noqa: N818 - what happened, as a word
+    """One of our processes died under a job; before the program starts, a second try is safe."""
 
     reason = "SANDBOX_LOST"
 

@@ -87,7 +87,7 @@ if ! .venv/bin/python -c "import sys; sys.exit(sys.prefix != '$root/.venv')" 2>/
   rm -rf .venv
 fi
 "$python" -m venv "${copies[@]}" .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev]'
 .venv/bin/python -m compileall -q sandboxd # another user may read it, but not write beside it
 
 if [ "${#copies[@]}" -gt 0 ]; then

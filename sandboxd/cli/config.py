@@ -158,7 +158,7 @@ def _limits(table: str, values: dict[str, Any]) -> Limits:
     given = {}
     for name, value in values.items():
         if name not in ROW_OF:
-            raise ValueError(f"{name} is no limit")
+            raise ValueError(f"{table}.{name} is no limit")
         given[name] = parse_limit(ROW_OF[name], str(value))
     return Limits(**given)  # type: ignore[arg-type]  # each row has its unit's type
 

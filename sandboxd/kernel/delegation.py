@@ -10,13 +10,13 @@ import fcntl
 import os
 import re
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sandboxd.kernel.cgroups import UNIFIED, V1_CONTROLLERS, Rung, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 HOME = "sandboxd"
 """Our directory in each hierarchy; below it one per user id."""
@@ -146,21 +146,34 @@ def claim(tree: Tree, uid: int, gid: int) -> tuple[Tree, list[int]]:
     Gives the tree to use, and descriptors that hold a lock on it: as long as the daemon or its
     launcher lives, `sweep` of another daemon leaves it alone.
     """
-    sweep(tree)
-    if tree.rung is Rung.V2:
-        _enter_supervisor(tree.paths[UNIFIED], tree.controllers)
-    name = f"daemon-{os.urandom(4).hex()}"
-    paths: dict[str, str] = {}
-    locks = []
-    for hierarchy, path in tree.paths.items():
-        paths[hierarchy] = f"{path}/{name}"
-        _own_directory(paths[hierarchy], uid, gid)
-        lock_fd = os.open(paths[hierarchy], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        locks.append(lock_fd)
+    if not tree.paths:
+        return tree, []
+    # One daemon at a time: a directory that is made but not yet locked looks like a dead one's.
+    with _locked(next(iter(tree.paths.values()))):
+        sweep(tree)
+        if tree.rung is Rung.V2:
+            _enter_supervisor(tree.paths[UNIFIED], tree.controllers)
+        name = f"daemon-{os.urandom(4).hex()}"
+        paths = {hierarchy: f"{path}/{name}" for hierarchy, path in tree.paths.items()}
+        locks = []
+        for path in paths.values():
+            _own_directory(path, uid, gid)
+            lock_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.append(lock_fd)
     if tree.rung is Rung.V2:
         _enable(paths[UNIFIED], tree.controllers)
     return tree._replace(paths=paths), locks
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def sweep(tree: Tree) -> None:
@@ -169,7 +182,10 @@ def sweep(tree: Tree) -> None:
         for name in os.listdir(path):
             if not _INSTANCE.fullmatch(name):
                 continue
-            fd = os.open(f"{path}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fd = os.open(f"{path}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:  # its launcher has just removed it
+                continue
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

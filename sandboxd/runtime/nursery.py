@@ -256,7 +256,7 @@ class Nursery:
             except StageError:
                 if self._process is None or self._process.poll() is None:
                     raise
-                log.exception("the launcher died; starting another")
+                log.error("the launcher died; starting another")  # noqa: TRY400 - its end says no more
                 await self._replace_launcher()
                 self._zygotes[root] = await self._start_zygote(root_tape)
             return self._zygotes[root]

@@ -5,23 +5,24 @@ Decides nothing but which status an exception becomes, and that by the table in 
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import traceback
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 from grpc_status import rpc_status
 
-from sandboxd.errors import JobError, SandboxdError, StageError
+from sandboxd.errors import HostError, JobError, SandboxdError, StageError
 from sandboxd.server import wire
 from sandboxd.server.wire_bytes import request_from
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from sandboxd.runtime.supervisor import Supervisor
     from sandboxd.server.admission import Admission
@@ -42,18 +43,14 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         """Take what runs jobs and what decides when; both outlive the service."""
         self._supervisor = supervisor
         self._admission = admission
+        self._calls: set[asyncio.Task[Any] | None] = set()
+        self._cut_short = False
 
     async def Run(self, request: pb.RunRequest, context: RunContext) -> pb.RunResponse:  # noqa: N802
         """Run one job to its end; cancelling the call cancels the job, then frees its slot."""
         async with answered(context):
-            job = wire.to_job(request)
-            try:
-                self._supervisor.check(job)  # a job that can never run need not wait for its turn
-            except JobError as error:
-                raise wire.in_request(error) from None
-            async with self._admission.slot(tenant_of(context.peer())) as queue_time:
-                result = await self._supervisor.run(job, queue_time=queue_time)
-            return wire.to_response(result)
+            with self._until_cut_short():
+                return await self._run(request, tenant_of(context.peer()))
 
     async def GetHost(  # noqa: N802
         self, _request: pb.GetHostRequest, context: HostContext
@@ -61,6 +58,38 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         """Describe this host; needs no slot."""
         async with answered(context):
             return wire.to_host_response(self._supervisor.host)
+
+    def cut_short(self) -> None:
+        """Cancel every job that runs or waits; each call is answered that the server leaves."""
+        self._cut_short = True
+        for call in self._calls:
+            if call is not None:
+                call.cancel()
+
+    @contextmanager
+    def _until_cut_short(self) -> Iterator[None]:
+        """Tell our own cancelling from the caller's."""
+        call = asyncio.current_task()
+        self._calls.add(call)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._cut_short:
+                raise
+            message = "cannot finish the job: the server is leaving"
+            raise HostError("DRAINING", message, "ask another server") from None
+        finally:
+            self._calls.discard(call)
+
+    async def _run(self, request: pb.RunRequest, tenant: str) -> pb.RunResponse:
+        job = wire.to_job(request)
+        try:
+            self._supervisor.check(job)  # a job that can never run need not wait for its turn
+        except JobError as error:
+            raise wire.in_request(error) from None
+        async with self._admission.slot(tenant) as queue_time:
+            result = await self._supervisor.run(job, queue_time=queue_time)
+        return wire.to_response(result)
 
 
 class ReadsRequests(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # only the stub has any

@@ -136,8 +136,10 @@ class Server:
                 timeout=self._grace.total_seconds() if self._grace is not None else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            await self._server.stop(FAREWELL_SECONDS if ended.done() else None)
-            await ended
+            if not ended.done():
+                self._service.cut_short()
+                await ended
+            await self._server.stop(FAREWELL_SECONDS)
         finally:
             ended.cancel()
             hurried.cancel()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -383,6 +383,26 @@ print(result.ending, result.stdout.data)
     )
     assert done.stdout == b"Exited(exit_code=0) b'42\\n'\n", done
     assert done.stderr == b""
+    assert house.instances() <= before
+
+
+def test_many_starts_and_ends_at_once_do_not_disturb_each_other(house: House) -> None:
+    before = house.instances()
+    code = """
+import sandboxd
+for _ in range(3):
+    assert sandboxd.run(["true"]).ending == sandboxd.Exited(0)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-W", "error", "-c", code]
+    for _ in range(3):
+        with ExitStack() as scope:
+            running = [
+                scope.enter_context(subprocess.Popen(command, env=environment, stderr=-1))
+                for _ in range(8)
+            ]
+            errors = [process.communicate(timeout=60)[1] for process in running]
+        assert [process.returncode for process in running] == [0] * 8, errors
     assert house.instances() <= before
 
 

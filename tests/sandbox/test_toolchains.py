@@ -84,14 +84,14 @@ int main(int argc, char **argv) {
     binary = house.build("g++", source, "-g", "-O0", "-fsanitize=address")
     leak = house.run_built(binary, limits=ROOMY)
     assert b"LeakSanitizer: detected memory leaks" in leak.stderr.data, leak
-    assert leak.ending == Exited(23)
+    assert leak.ending == Exited(1)
     overflow = house.run_built(binary, "overflow", limits=ROOMY)
     assert b"heap-buffer-overflow" in overflow.stderr.data, overflow
     assert overflow.ending == Exited(1)
 
 
 @needs("g++")
-def test_the_undefined_behaviour_and_thread_sanitizers_run(house: House) -> None:
+def test_the_undefined_behaviour_sanitizer_speaks(house: House) -> None:
     source = "int main(int argc, char **) { int x = 0x7fffffff; x += argc; return x == 1; }"
     result = house.run_built(house.build("g++", source, "-fsanitize=undefined"), limits=ROOMY)
     assert b"signed integer overflow" in result.stderr.data, result
@@ -112,7 +112,6 @@ if __name__ == '__main__':
     lock, value = mp.Lock(), mp.Value('i', 0)
     with ProcessPoolExecutor(2) as pool:
         print(sum(pool.map(square, range(4))))
-    shared = mp.shared_memory.SharedMemory(create=True, size=10) if hasattr(mp, 'shared_memory') else None
 """
     files = (InputFile("main.py", code.encode()),)
     result = house.run("python3", "main.py", files=files, limits=ROOMY)

@@ -88,7 +88,7 @@ async def test_a_second_signal_cancels_what_still_runs(start_server: StartServer
             server.process.send_signal(signal.SIGTERM)
             with pytest.raises(HostError) as caught:
                 await holder
-            print("REASON", caught.value.reason, caught.value)
+            assert caught.value.reason == "DRAINING"
         assert server.ended() == (0, "")
 
 
@@ -97,8 +97,9 @@ async def test_the_grace_bounds_how_long_jobs_may_still_run(start_server: StartS
         async with Client(server.unix) as client:
             holder = await begun(client, argv=["sleep", "1000"], limits=LONG)
             server.process.terminate()
-            with pytest.raises(HostError):
+            with pytest.raises(HostError) as caught:
                 await holder
+            assert caught.value.reason == "DRAINING"
         assert server.ended() == (0, "")
 
 
