@@ -168,7 +168,7 @@ def program_tape(
     no_network = job.network is Network.NONE
     return (
         *cgroups.join(host.tree, "program"),
-        *processes.session(limits, processors, count_processes=not host.tree.limits_by("pids")),
+        *processes.session(limits, processors, _process_rlimit(limits, host)),
         *(terminals.controlling() if job.terminal else ()),
         *(idmap.program_ids() if _has_range(host) else ()),
         idmap.capabilities_dropped(),
@@ -177,6 +177,13 @@ def program_tape(
         seccomp.filter_installed(filter_bytes),
         processes.execution(job.argv, {**DEFAULT_ENV, **job.env}),
     )
+
+
+def _process_rlimit(limits: Limits, host: Host) -> int | None:
+    """Count processes by rlimit where no pids controller does; a shared id counts init, too."""
+    if host.tree.limits_by("pids") or limits.process_count is None:
+        return None
+    return limits.process_count + (0 if _has_range(host) else 1)
 
 
 def _has_range(host: Host) -> bool:

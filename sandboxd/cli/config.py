@@ -147,18 +147,18 @@ def _parsed(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has it
         case "id_mode":
             return value if isinstance(value, IdMode) else IdMode(value)
         case "defaults" | "ceilings":
-            return _limits(name, value)
+            return _limits(value)
         case "policy_directories" | "root_binds":
             return (value,) if isinstance(value, str) else tuple(value)
         case _:
             return str(value)
 
 
-def _limits(table: str, values: dict[str, Any]) -> Limits:
+def _limits(values: dict[str, Any]) -> Limits:
     given = {}
     for name, value in values.items():
         if name not in ROW_OF:
-            raise ValueError(f"{table}.{name} is no limit")
+            raise ValueError(f"{name} is no limit")
         given[name] = parse_limit(ROW_OF[name], str(value))
     return Limits(**given)  # type: ignore[arg-type]  # each row has its unit's type
 

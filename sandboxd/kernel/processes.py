@@ -33,7 +33,7 @@ _RLIMITS = {
 }
 
 
-def rlimits_for(limits: Limits, *, count_processes: bool) -> list[list[int]]:
+def rlimits_for(limits: Limits, process_rlimit: int | None) -> list[list[int]]:
     """Give the [resource, value] pairs, soft and hard alike, that limits ask for.
 
     RLIMIT_CPU is a backstop above the real deadline: it counts one process, in whole seconds.
@@ -41,14 +41,14 @@ def rlimits_for(limits: Limits, *, count_processes: bool) -> list[list[int]]:
     counts its refusals, too. No core is asked for by 1, not by 0: only 1 also keeps the kernel from
     piping a crash to the host's core handler.
     """
-    pairs = [[number, getattr(limits, name)] for name, number in _RLIMITS.items()]
-    pairs.append([resource.RLIMIT_CORE, limits.core_bytes or 1])
+    pairs: list[tuple[int, int | None]] = []
+    pairs += [(number, getattr(limits, name)) for name, number in _RLIMITS.items()]
+    pairs.append((resource.RLIMIT_CORE, limits.core_bytes or 1))
     if limits.cpu_time is not None:
-        pairs.append([resource.RLIMIT_CPU, math.ceil(limits.cpu_time.total_seconds()) + 1])
-    if count_processes:
-        pairs.append([resource.RLIMIT_NPROC, limits.process_count])
-    pairs += [[resource.RLIMIT_NICE, 0], [resource.RLIMIT_RTPRIO, 0]]
-    return [pair for pair in pairs if pair[1] is not None]
+        pairs.append((resource.RLIMIT_CPU, math.ceil(limits.cpu_time.total_seconds()) + 1))
+    pairs.append((resource.RLIMIT_NPROC, process_rlimit))
+    pairs += [(resource.RLIMIT_NICE, 0), (resource.RLIMIT_RTPRIO, 0)]
+    return [[number, value] for number, value in pairs if value is not None]
 
 
 def init_signals() -> Operation:
@@ -57,15 +57,13 @@ def init_signals() -> Operation:
 
 
 def session(
-    limits: Limits, processors: tuple[int, ...], *, count_processes: bool
+    limits: Limits, processors: tuple[int, ...], process_rlimit: int | None
 ) -> tuple[Operation, ...]:
     """Give the program a session, rlimits and processors of its own."""
     return (
         Operation("cgroup_namespace", "unshare", (syscalls.CLONE_NEWCGROUP,)),
         Operation("session", "set_session"),
-        Operation(
-            "rlimits", "set_rlimits", (rlimits_for(limits, count_processes=count_processes),)
-        ),
+        Operation("rlimits", "set_rlimits", (rlimits_for(limits, process_rlimit),)),
         Operation("affinity", "set_affinity", (list(processors),)),
     )
 

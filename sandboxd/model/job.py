@@ -141,7 +141,7 @@ def _violations(job: Job) -> Iterator[Violation]:
     terminal = job.terminal
     if terminal and not all(0 < n <= MAX_TERMINAL for n in (terminal.rows, terminal.columns)):
         yield Violation("terminal", f"rows and columns must be from 1 to {MAX_TERMINAL}")
-    size = sum(len(_encoded(text)) + 1 for text in _exec_strings(job))
+    size = sum(len(text.encode("utf-8", "surrogatepass")) + 1 for text in _exec_strings(job))
     if size > MAX_ARGV_BYTES:
         yield Violation("argv", f"with env must be at most {MAX_ARGV_BYTES} bytes")
 
@@ -195,8 +195,9 @@ def _file_violations(job: Job) -> Iterator[Violation]:
         else:
             seen[path] = index
     yield from _nesting_violations(seen)
-    if job.working_directory in seen:
-        yield Violation("working_directory", "is a file among `files`")
+    ancestors = (path for path in seen if f"{job.working_directory}/".startswith(f"{path}/"))
+    if (above := next(ancestors, None)) is not None:
+        yield Violation("working_directory", f"is, or lies below, files[{seen[above]}].path")
 
 
 def _nesting_violations(seen: Mapping[str, int]) -> Iterator[Violation]:

@@ -45,13 +45,13 @@ def holdings(house: House) -> Holdings:
     own = Counter(kind_of(fd) for fd in os.listdir("/proc/self/fd"))
     below = descendants(os.getpid())
     helpers = tuple(descriptor_count(pid) for pid in sorted(below))
-    pairs = house.supervisor._pairs  # noqa: SLF001 - nobody else may know how many are free
+    ids = house.supervisor._ids  # noqa: SLF001 - nobody else may know how many are free
     return Holdings(
         own,
         frozenset(below),
         helpers,
         frozenset(house.cgroups()),
-        len(pairs) if pairs is not None else 0,
+        len(ids._pairs) if ids is not None else 0,  # noqa: SLF001 - the same
         house.supervisor._live,  # noqa: SLF001 - the same
         frozenset(own_temporary_files()),
     )

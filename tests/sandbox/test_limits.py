@@ -470,7 +470,7 @@ def test_the_echo_shows_what_was_asked(house: House) -> None:
     assert values["cpu_time"] == "0.25s"
     assert values["process_count"] == "7"
     assert values["cpu_count"] == "1"
-    assert values["file_size_bytes"] == values["scratch_bytes"]
+    assert int(values["file_size_bytes"]) >= int(values["scratch_bytes"]), "full before too large"
 
 
 def test_the_kernel_holds_the_rlimits_that_the_echo_names(house: House) -> None:

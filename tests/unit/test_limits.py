@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sandboxd.errors import JobError
 from sandboxd.model.limits import (
+    FILE_SIZE_MARGIN,
     MIB,
     MIN_OPEN_FILES,
     ROW_OF,
@@ -115,12 +116,12 @@ def test_wall_time_follows_cpu_time_within_its_ceiling() -> None:
     assert wall_time(10, replace(CEILINGS, wall_time=timedelta(seconds=5))) == timedelta(seconds=5)
 
 
-def test_file_size_follows_scratch_bytes_within_its_ceiling() -> None:
+def test_file_size_is_just_above_scratch_bytes_within_its_ceiling() -> None:
     def file_size(scratch: int, ceilings: Limits = CEILINGS) -> int | None:
         return effective(Limits(scratch_bytes=scratch), DEFAULTS, ceilings).file_size_bytes
 
-    assert file_size(5 * MIB) == 5 * MIB
-    assert file_size(0) == 0
+    assert file_size(5 * MIB) == 5 * MIB + FILE_SIZE_MARGIN
+    assert file_size(0) == FILE_SIZE_MARGIN
     assert file_size(5 * MIB, replace(CEILINGS, file_size_bytes=MIB)) == MIB
 
 
