@@ -16,6 +16,7 @@ server=
 fail() {
   echo "demo failed: $*" >&2
   [ -z "$server" ] || sed 's/^/  server: /' "$scratch/log" >&2
+  [ ! -s "$scratch/error" ] || sed 's/^/  client: /' "$scratch/error" >&2
   exit 1
 }
 
@@ -55,10 +56,17 @@ leave() {
 trap leave EXIT
 
 ask() { "$python" -m sandboxd host --address "$address" >"$scratch/host" 2>"$scratch/error"; }
-sleeping() { ps -o args= -p "$(family "$server" | paste -sd,)" | grep -qx 'sleep 1000'; }
+sleeping() { grep -qx 'sleep 1000' <<<"$(ps -o args= -p "$(family "$server" | paste -sd,)")"; }
+woken() { ! sleeping; }
+
+# Where systemd runs, an ordinary user gets cgroups of its own from it.
+prefix=()
+if [ "$(id -u)" != 0 ] && systemd-run --user --scope --quiet -p Delegate=yes true 2>/dev/null; then
+  prefix=(systemd-run --user --scope --quiet -p Delegate=yes)
+fi
 
 echo "== a server"
-"$python" -m sandboxd serve --listen "$address" >"$scratch/log" 2>&1 &
+"${prefix[@]}" "$python" -m sandboxd serve --listen "$address" >"$scratch/log" 2>&1 &
 server=$!
 await ask
 cat "$scratch/host"
@@ -69,12 +77,12 @@ echo "== its processes, while a job runs"
 caller=$!
 await sleeping
 pids=$(family "$server" | paste -sd,)
-ps -ww -o user:12,uid,pid,args -p "$pids"
+ps -ww -o user:12,uid:10,pid,args -p "$pids" | cut -c -110
+ps -o uid= -p "$pids" | awk '$1 == 0 { found = 1 } END { exit found || NR < 4 }' ||
+  fail "a process of the server is root's, or not all are there"
 kill -TERM "$caller" # and with its caller, the job
 wait "$caller" 2>/dev/null || true
-! ps -o uid= -p "$pids" | grep -qwE '^ *0' || fail "a process of the server is root's"
-asleep() { ! sleeping; }
-await asleep
+await woken
 
 for example in judge ci snippets; do
   echo

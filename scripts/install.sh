@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
-packages=(ca-certificates g++ gcc libc6-dev libcap-dev libseccomp2 make uidmap "$@")
+packages=(ca-certificates g++ gcc libc6-dev libcap-dev libseccomp2 make procps uidmap "$@")
 
 # The interpreter must be one that every user may execute: not whatever PATH finds first, which may
 # lie in somebody's home.

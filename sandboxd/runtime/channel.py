@@ -8,6 +8,7 @@ whole protocol, as a script (d daemon, l launcher, z zygote, i init; `+` the des
     l > d   entered                              + user_namespace
     d > l   zygote NUMBER ROOT_TAPE              + channel
     l > d   zygote NUMBER                        + pidfd
+    d > l   hold                                 + lock, to be kept open
     z > d   root_ready                           or failed STAGE ERRNO DETAIL
 
     d > z   clone NUMBER MAPS OWNER TAPE         + channel [sandbox] [CONTROLLER/LEAF/tasks ...]

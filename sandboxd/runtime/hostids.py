@@ -1,8 +1,8 @@
 """The host ids of this daemon's sandboxes: pairs out of blocks that no other daemon holds.
 
 Several daemons of one user share one subordinate range. Each claims blocks of it by a lock on a
-file, so that no two live sandboxes ever share a host id. The launcher holds the first block's lock,
-too, for as long as it needs to end what a killed daemon left.
+file, so that no two live sandboxes ever share a host id. The launcher holds the locks, too, for as
+long as it needs to end what a killed daemon left.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from sandboxd.errors import HostError
 from sandboxd.kernel.idmap import IDS_PER_SANDBOX, Pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandboxd.host import Identity
 
 PAIRS_PER_BLOCK = 512
@@ -27,9 +29,13 @@ its own (systemd PrivateTmp=) needs a range of its own."""
 class HostIds:
     """Hands out pairs of host ids, claiming one block after another as they are needed."""
 
-    def __init__(self, identity: Identity) -> None:
-        """Look at the range; claims nothing yet."""
+    def __init__(self, identity: Identity, share: Callable[[int], None]) -> None:
+        """Look at the range; claims nothing yet.
+
+        `share` gets a copy of each block's lock, for the launcher to hold, too.
+        """
         self._identity = identity
+        self._share = share
         count = identity.id_count // IDS_PER_SANDBOX
         size = min(PAIRS_PER_BLOCK, count)
         self._blocks = [range(first, first + size) for first in range(0, count - size + 1, size)]
@@ -38,8 +44,8 @@ class HostIds:
         self._pairs = Pairs()
         self._lock_fds: list[int] = []
 
-    def claim(self) -> int:
-        """Claim one more block; give a copy of its lock for another process to hold, too.
+    def claim(self) -> None:
+        """Claim one more block.
 
         Raises:
             HostError: every block is in use, or the place of the locks is somebody else's.
@@ -59,7 +65,8 @@ class HostIds:
                 os.fchown(fd, self._identity.uid, self._identity.gid)
             self._lock_fds.append(fd)
             self._pairs.add(block)
-            return os.dup(fd)
+            self._share(os.dup(fd))
+            return
         raise HostError(
             "IDS_EXHAUSTED",
             "cannot create a sandbox: every id of the range is in use",
@@ -71,7 +78,7 @@ class HostIds:
         try:
             return self._pairs.take()
         except IndexError:
-            os.close(self.claim())
+            self.claim()
             return self._pairs.take()
 
     def give_back(self, pair: int) -> None:

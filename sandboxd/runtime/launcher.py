@@ -156,8 +156,9 @@ def serve(channel: socket.socket) -> None:
                 if fd == children_fd:
                     os.read(children_fd, 4096)
                     zygotes -= reap(os.WNOHANG)
-                else:
-                    zygotes.add(start_zygote(channel, channels.receive(channel)))
+                elif (message := channels.receive(channel)).name == "zygote":
+                    zygotes.add(start_zygote(channel, message))
+                # A lock to "hold" is held by not closing it.
     except Closed:
         for pid in zygotes:
             os.kill(pid, signal.SIGKILL)

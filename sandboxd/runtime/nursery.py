@@ -238,6 +238,12 @@ class Nursery:
         self._namespace_fd = message.fds.pop("user_namespace")
         message.close()
 
+    def hold(self, lock_fd: int) -> None:
+        """Have the launcher hold one more lock; its successor inherits all of `lock_fds`."""
+        if self._channel is not None:
+            with suppress(Closed):  # it is dead, and its successor will have it
+                self._channel.send("hold", fds={"lock": lock_fd})
+
     async def zygote(self, root: str, root_tape: Tape) -> Zygote:
         """Give the living zygote of a root, started or replaced if need be."""
         zygote = self._zygotes.get(root)

@@ -58,7 +58,8 @@ class Supervisor:
     def __init__(self, host: Host) -> None:
         """Prepare for a host; nothing is started yet."""
         self.host = host
-        self._ids = HostIds(host.identity) if host.id_mode is IdMode.RANGE else None
+        has_range = host.id_mode is IdMode.RANGE
+        self._ids = HostIds(host.identity, self._hold) if has_range else None
         self._processors = dict.fromkeys(host.processors, 0)
         self._filters: dict[str, tuple[int, int]] = {}
         self._names = itertools.count(1)
@@ -80,7 +81,7 @@ class Supervisor:
             text = f"cannot claim a cgroup: {error}"
             raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
         if self._ids is not None:
-            self._lock_fds.append(self._ids.claim())
+            self._ids.claim()
         self._nursery = Nursery(identity, self._tree, self._lock_fds)
         await self._nursery.start()
         await self._nursery.zygote("host", root_tape(self.host))  # so that no job pays for it
@@ -150,6 +151,12 @@ class Supervisor:
         finally:
             for processor in processors:
                 self._processors[processor] -= 1
+
+    def _hold(self, lock_fd: int) -> None:
+        """Keep a lock for as long as we live, and the launcher."""
+        self._lock_fds.append(lock_fd)
+        if self._nursery is not None:
+            self._nursery.hold(lock_fd)
 
     @asynccontextmanager
     async def _fresh(self, plan: SandboxPlan) -> AsyncIterator[Sandbox]:

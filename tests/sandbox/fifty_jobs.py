@@ -1,8 +1,9 @@
-"""A daemon with many sleeping jobs; says READY once all of them run, then waits to be killed."""
+"""A daemon with many sleeping jobs; says where its cgroups lie once all of them run, then waits to be killed."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 
 from sandboxd.host import Settings, probe_host
@@ -26,7 +27,8 @@ async def main(count: int) -> None:
     async with Supervisor(probe_host(Settings())) as supervisor:
         jobs = [asyncio.create_task(supervisor.run(job, on_output=started)) for _ in range(count)]
         await all_run.wait()
-        print("READY", flush=True)  # noqa: T201 - the test waits for it
+        cgroups = list(supervisor._tree.paths.values())  # noqa: SLF001 - the test looks for them
+        print(json.dumps(cgroups), flush=True)  # noqa: T201 - the test waits for it
         await asyncio.gather(*jobs)
 
 

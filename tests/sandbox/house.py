@@ -153,19 +153,19 @@ class House:
         line = self.host.identity.uid_map[1]
         return range(line.outside, line.outside + line.size)
 
+    def launcher(self) -> int:
+        """Tell which process is this supervisor's launcher."""
+        return int(self.supervisor._nursery._process.pid)  # noqa: SLF001
+
     def sandboxed(self) -> dict[int, int]:
-        """Give every process of the host under a job's id, with that id."""
+        """Give every process of this supervisor's sandboxes, with the host id it acts under."""
         ids = self.host_ids()
-        return {pid: uid for pid, uid in processes() if uid in ids}
+        below = descendants(self.launcher())
+        return {pid: uid for pid, uid in processes() if uid in ids and pid in below}
 
     def cgroups(self) -> set[str]:
         """Name every cgroup directory that this supervisor has made."""
         return cgroups_below(self.supervisor._tree.paths.values())  # noqa: SLF001
-
-    def instances(self) -> set[str]:
-        """Name the cgroup directory of every daemon of this user, in each hierarchy."""
-        places = self.host.tree.paths.values()
-        return {f"{place}/{name}" for place in places for name in os.listdir(place)}
 
 
 def cgroups_below(places: Iterable[str]) -> set[str]:

@@ -107,7 +107,7 @@ def test_the_kernels_oom_kill_is_named_after_its_limit(house: House) -> None:
 def test_an_oom_killed_child_counts_even_when_the_parent_exits_with_0(house: House) -> None:
     if not house.host.tree.limits_by("memory"):
         pytest.skip("no memory controller counts OOM kills here")
-    script = f"python3 -c \"{EATER}\"; exit 0"
+    script = f'python3 -c "{EATER}"; exit 0'
     result = house.shell(script, limits=Limits(memory_bytes=64 * MIB))
     assert result.ending == LimitExceeded("memory_bytes")
     assert result.usage.oom_kill_count >= 1

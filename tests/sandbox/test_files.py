@@ -12,7 +12,9 @@ from sandboxd.model.outcome import Exited, FileFault, LimitExceeded, OutputFile
 EVERY_BYTE = bytes(range(256)) * 300
 
 
-def brought_out(house: House, script: str, *wanted: OutputPath, **fields: object) -> list[OutputFile]:
+def brought_out(
+    house: House, script: str, *wanted: OutputPath, **fields: object
+) -> list[OutputFile]:
     result = house.shell(script, outputs=wanted, **fields)
     assert result.ending == Exited(0), result
     return list(result.files)
@@ -36,9 +38,8 @@ def test_input_files_are_there_with_their_content_mode_and_owner(house: House) -
         InputFile("/dev/shm/shared", b"s"),
         InputFile("empty", b""),
     )
-    script = (
-        "stat -c '%a %u:%g %s' plain deep deep/below/script /tmp/absolute/file /dev/shm/shared empty"
-    )
+    script = "stat -c '%a %u:%g %s' plain deep deep/below/script /tmp/absolute/file /dev/shm/shared"
+    script += " empty"
     lines = house.output("/bin/sh", "-c", script, files=files).splitlines()
     modes = [line.rsplit(" ", 1)[0] for line in lines]
     assert modes == [f"{mode} 1000:1000" for mode in (644, 755, 755, 644, 644, 644)]

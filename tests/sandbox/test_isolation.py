@@ -23,7 +23,16 @@ def call(*arguments):
     libc.syscall(*map(ctypes.c_long, arguments))
     return ctypes.get_errno()
 """
-PTRACE, UNSHARE, SETNS, MOUNT, KEYCTL, ADD_KEY, BPF, IO_URING = 101, 272, 308, 165, 250, 248, 321, 425
+PTRACE, UNSHARE, SETNS, MOUNT, KEYCTL, ADD_KEY, BPF, IO_URING = (
+    101,
+    272,
+    308,
+    165,
+    250,
+    248,
+    321,
+    425,
+)
 PTRACE_ATTACH, PTRACE_SEIZE = 16, 0x4206
 CLONE_NEWUSER = 0x10000000
 AF_NETLINK, AF_PACKET, AF_ALG, AF_VSOCK = 16, 17, 38, 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -170,11 +171,6 @@ async def _turns(count: int) -> None:
 # --- helpers --------------------------------------------------------------------------------------
 
 
-def launcher_of(house: House) -> int:
-    process = house.supervisor._nursery._process  # noqa: SLF001 - to kill it
-    return int(process.pid)
-
-
 def launcher_below(daemon: int) -> int:
     (launcher,) = (pid for pid in descendants(daemon) if int(status_of(pid)["PPid"]) == daemon)
     return launcher
@@ -184,7 +180,7 @@ zygote_below = launcher_below
 
 
 def zygote_of(house: House) -> int:
-    return zygote_below(launcher_of(house))
+    return zygote_below(house.launcher())
 
 
 def live(house: House) -> Running:
@@ -204,7 +200,7 @@ def test_a_killed_zygote_fails_its_jobs_and_no_later_one(own_house: House) -> No
 
 def test_a_killed_launcher_is_replaced(own_house: House) -> None:
     running = live(own_house)
-    os.kill(launcher_of(own_house), signal.SIGKILL)
+    os.kill(own_house.launcher(), signal.SIGKILL)
     with pytest.raises(StageError):
         running.result()
     assert own_house.run("/bin/true").ending == Exited(0)
@@ -218,12 +214,12 @@ def test_helpers_killed_again_and_again_are_replaced_and_leave_nothing(own_house
     for _ in range(5):
         os.kill(zygote_of(own_house), signal.SIGKILL)
         assert own_house.run("/bin/true").ending == Exited(0)
-        os.kill(launcher_of(own_house), signal.SIGKILL)
+        os.kill(own_house.launcher(), signal.SIGKILL)
         assert own_house.run("/bin/true").ending == Exited(0)
     before = holdings(own_house)
     os.kill(zygote_of(own_house), signal.SIGKILL)
     assert own_house.run("/bin/true").ending == Exited(0)
-    os.kill(launcher_of(own_house), signal.SIGKILL)
+    os.kill(own_house.launcher(), signal.SIGKILL)
     assert own_house.run("/bin/true").ending == Exited(0)
     after = holdings(own_house)
     assert after.descriptors == before.descriptors
@@ -235,9 +231,7 @@ def test_a_killed_init_fails_its_job_alone(own_house: House) -> None:
     other = live(own_house)
     running = own_house.start("/bin/sh", "-c", "echo; exec sleep 301")
     running.wait_for()
-    (program,) = (
-        pid for pid in descendants(zygote_of(own_house)) if b"301" in command_line(pid)
-    )
+    (program,) = (pid for pid in descendants(zygote_of(own_house)) if b"301" in command_line(pid))
     os.kill(int(status_of(program)["PPid"]), signal.SIGKILL)
     with pytest.raises(StageError):
         running.result()
@@ -262,59 +256,71 @@ def test_leaving_a_supervisor_removes_all_that_it_made(house: House) -> None:
 # --- the daemon -----------------------------------------------------------------------------------
 
 
+class Daemon(NamedTuple):
+    """A daemon in a process of its own, and where its cgroups lie."""
+
+    process: subprocess.Popen[bytes]
+    cgroups: tuple[str, ...]
+
+    def cgroups_left(self) -> list[str]:
+        return [path for path in self.cgroups if os.path.exists(path)]
+
+
 @contextmanager
-def daemon(count: int) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(count: int) -> Iterator[Daemon]:
     """Run a daemon with `count` sleeping jobs, and make sure that it ends."""
     command = [sys.executable, str(SCRIPT), str(count)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=with_path()) as process:
         try:
             assert process.stdout is not None
-            assert process.stdout.readline() == b"READY\n"
-            yield process
+            found = Daemon(process, tuple(json.loads(process.stdout.readline())))
+            assert found.cgroups_left() == list(found.cgroups)
+            yield found
         finally:
             process.kill()
 
 
+def with_path() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
 def test_a_killed_daemon_leaves_no_process_and_no_cgroup_within_a_second(house: House) -> None:
-    before = house.instances()
-    with daemon(50) as process:
-        below = identities(descendants(process.pid))
-        made = house.instances() - before
+    with daemon(50) as killed:
+        below = identities(descendants(killed.process.pid))
         assert len(below) >= 2 + 50 * 3
-        assert made or house.host.cgroup_rung == "none"
-        process.kill()
-        eventually(lambda: not still_alive(below) and not made & house.instances(), DEAD_WITHIN)
+        assert bool(killed.cgroups) == bool(house.host.tree.paths)
+        killed.process.kill()
+        eventually(lambda: not still_alive(below) and not killed.cgroups_left(), DEAD_WITHIN)
     with House() as next_one:
         assert next_one.run("/bin/true").ending == Exited(0)
 
 
-def test_killed_with_its_launcher_a_daemon_leaves_no_process_and_the_next_start_sweeps(
+def test_a_daemon_killed_with_its_launcher_leaves_no_process_and_the_next_start_sweeps(
     house: House,
 ) -> None:
-    before = house.instances()
-    with daemon(10) as process:
-        below = identities(descendants(process.pid))
-        made = house.instances() - before
-        launcher = launcher_below(process.pid)
-        process.send_signal(signal.SIGSTOP)  # so that it cannot see its launcher die
+    assert house.run("/bin/true").ending == Exited(0)
+    with daemon(10) as killed:
+        below = identities(descendants(killed.process.pid))
+        launcher = launcher_below(killed.process.pid)
+        killed.process.send_signal(signal.SIGSTOP)  # so that it cannot see its launcher die
         os.kill(launcher, signal.SIGKILL)
-        process.kill()
+        killed.process.kill()
         eventually(lambda: not still_alive(below), DEAD_WITHIN)
     with House() as next_one:
         assert next_one.run("/bin/true").ending == Exited(0)
-        assert not made & house.instances()
+        assert not killed.cgroups_left()
 
 
 def test_a_stopped_launcher_keeps_the_jobs_of_a_killed_daemon_alive_for_no_longer(
     house: House,
 ) -> None:
-    with daemon(5) as process:
-        launcher = launcher_below(process.pid)
-        below = identities(descendants(process.pid) - {launcher, zygote_below(launcher)})
+    with daemon(5) as killed:
+        launcher = launcher_below(killed.process.pid)
+        helpers = {launcher, zygote_below(launcher)}
+        below = identities(descendants(killed.process.pid) - helpers)
         os.kill(launcher, signal.SIGSTOP)
         try:
-            process.kill()
+            killed.process.kill()
             eventually(lambda: not still_alive(below), 5)
         finally:
             os.kill(launcher, signal.SIGCONT)
@@ -322,21 +328,20 @@ def test_a_stopped_launcher_keeps_the_jobs_of_a_killed_daemon_alive_for_no_longe
 
 
 def test_another_daemons_start_leaves_a_living_one_alone(house: House) -> None:
-    before = house.instances()
-    with daemon(5) as process:
-        everything = descendants(process.pid)
-        made = house.instances() - before
+    assert house.run("/bin/true").ending == Exited(0)
+    with daemon(5) as other:
+        everything = descendants(other.process.pid)
         with House() as own:
             assert own.run("/bin/true").ending == Exited(0)
-        assert descendants(process.pid) == everything
-        assert made <= house.instances()
+        assert descendants(other.process.pid) == everything
+        assert other.cgroups_left() == list(other.cgroups)
 
 
 def test_two_daemons_of_one_user_never_share_host_ids() -> None:
-    with House() as own, daemon(3) as process:
-        theirs = ids_of(descendants(process.pid))
+    with House() as own, daemon(3) as other:
+        theirs = ids_of(descendants(other.process.pid))
         jobs = [live(own) for _ in range(3)]
-        ours = ids_of(descendants(launcher_of(own)))
+        ours = ids_of(descendants(own.launcher()))
         for job in jobs:
             job.cancel()
     assert not (theirs & ours) - {os.getuid()}
@@ -366,44 +371,41 @@ def still_alive(known: set[tuple[int, str]]) -> set[int]:
 # --- embedded -------------------------------------------------------------------------------------
 
 
-def test_run_works_in_a_program_of_its_own_and_ends_with_it(house: House) -> None:
-    before = house.instances()
+def test_run_works_in_a_program_of_its_own_and_ends_with_it() -> None:
     code = """
-import sandboxd
+import sandboxd, sandboxd.local
 result = sandboxd.run(["python3", "-c", "print(6 * 7)"])
 print(result.ending, result.stdout.data)
+print(*sandboxd.local._local()._supervisor._tree.paths.values())
 """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         check=False,
         timeout=60,
-        env=environment,
+        env=with_path(),
     )
-    assert done.stdout == b"Exited(exit_code=0) b'42\\n'\n", done
+    first, second = done.stdout.decode().splitlines()
+    assert first == "Exited(exit_code=0) b'42\\n'", done
     assert done.stderr == b""
-    assert house.instances() <= before
+    assert not [path for path in second.split() if os.path.exists(path)]
 
 
-def test_many_starts_and_ends_at_once_do_not_disturb_each_other(house: House) -> None:
-    before = house.instances()
+def test_many_starts_and_ends_at_once_do_not_disturb_each_other() -> None:
     code = """
 import sandboxd
 for _ in range(3):
     assert sandboxd.run(["true"]).ending == sandboxd.Exited(0)
 """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-W", "error", "-c", code]
     for _ in range(3):
         with ExitStack() as scope:
             running = [
-                scope.enter_context(subprocess.Popen(command, env=environment, stderr=-1))
+                scope.enter_context(subprocess.Popen(command, env=with_path(), stderr=-1))
                 for _ in range(8)
             ]
             errors = [process.communicate(timeout=60)[1] for process in running]
         assert [process.returncode for process in running] == [0] * 8, errors
-    assert house.instances() <= before
 
 
 def test_a_supervisor_that_is_not_entered_runs_nothing(house: House) -> None:

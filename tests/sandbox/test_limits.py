@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from house import SPIN, House, eventually, has, seconds
@@ -12,6 +12,9 @@ from sandboxd.errors import JobError
 from sandboxd.model.job import InputFile
 from sandboxd.model.limits import MIB, ROWS, Limits
 from sandboxd.model.outcome import Exited, LimitExceeded, Signaled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SMALL = Limits(cpu_time=seconds(5), wall_time=seconds(10), process_count=16)
 FORK_UNTIL_REFUSED = """

@@ -1,8 +1,8 @@
-"""The basics hold on every rung of the cgroup ladder and in both id modes, and the answer says how."""
+"""The basics hold on every rung of the cgroup ladder and in both id modes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from conftest import unavailable
@@ -14,6 +14,9 @@ from sandboxd.kernel.cgroups import Rung
 from sandboxd.model.job import InputFile, OutputPath
 from sandboxd.model.limits import MIB, Limits
 from sandboxd.model.outcome import Exited, LimitExceeded, NotStarted, OutputFile, Signaled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SETTINGS = {
     "best": Settings(),
@@ -195,5 +198,4 @@ def test_jobs_at_once_keep_to_themselves(ladder: House) -> None:
 
 
 def descendants_of(house: House) -> set[int]:
-    process = house.supervisor._nursery._process  # noqa: SLF001 - the launcher
-    return descendants(process.pid)
+    return descendants(house.launcher())

@@ -1,8 +1,19 @@
-"""The service lane: a real server on a unix socket and on TCP, real clients, real sandboxes."""
+"""The service lane: real servers with real supervisors and sandboxes, real clients.
+
+In processes of their own (`server`, `start_server`), or in the test's loop, where a test can see
+into the queue (`post`, `one_slot`).
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +23,86 @@ from sandboxd.errors import HostError
 from sandboxd.host import probe_host
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
     from typing import Any
 
 REQUIRED = os.environ.get("SANDBOXD_REQUIRE_SANDBOX", "") not in {"", "0"}
+SCRIPT = Path(__file__).with_name("server_process.py")
+ROOT = SCRIPT.parent.parent.parent
+PATIENCE_SECONDS = 60
+
+
+@dataclass
+class Running:
+    """A server that runs: where it listens, and its process."""
+
+    process: subprocess.Popen[str]
+    unix: str
+    tcp: str
+
+    @property
+    def socket_path(self) -> Path:
+        """The file behind its unix address."""
+        return Path(self.unix.removeprefix("unix:"))
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for its end; give the exit code and what it wrote to its log."""
+        _, log = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, log
+
+
+StartServer = "Callable[..., AbstractContextManager[Running]]"
+
+
+@contextmanager
+def started(*options: str, directory: Path | None = None) -> Iterator[Running]:
+    """Start a server with these options, stop it at the end."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o777)  # a server started as root becomes somebody else
+        unix = f"unix:{directory or Path(place) / 'run'}/sandboxd.sock"
+        command = [sys.executable, SCRIPT, "--listen", unix, "--listen", "127.0.0.1:0", *options]
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={"PYTHONPATH": str(ROOT)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                pytest.fail(f"the server did not start: {process.communicate()[1]}")
+            try:
+                yield Running(process, *json.loads(line))
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    process.communicate(timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Running]:
+    """One server for all tests that leave it as it was."""
+    with started() as running:
+        yield running
+
+
+@pytest.fixture
+def start_server() -> Callable[..., AbstractContextManager[Running]]:
+    """Give what starts a server of the test's own."""
+    return started
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def address(server: Running, request: pytest.FixtureRequest) -> str:
+    """Each kind of address in turn."""
+    return str(getattr(server, request.param))
+
+
+# --- servers in the test's own loop ---------------------------------------------------------------
 
 
 def unavailable(reason: str) -> None:
@@ -26,11 +112,11 @@ def unavailable(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def sandboxing_host() -> None:
-    """See to it that jobs can run here at all."""
+    """See to it that jobs can run here at all, by this very user."""
     if os.geteuid() == 0:
-        unavailable("this lane runs as an ordinary user: see scripts/as_test_user.py")
+        unavailable("this process must be an ordinary user's: see scripts/as_test_user.py")
     try:
         probe_host()
     except HostError as error:
@@ -38,14 +124,14 @@ def sandboxing_host() -> None:
 
 
 @pytest.fixture
-async def post(tmp_path: Path) -> AsyncIterator[Post]:
+async def post(sandboxing_host: None, tmp_path: Path) -> AsyncIterator[Post]:  # noqa: ARG001
     """Give a server with the host's own number of slots."""
     async with posted(tmp_path) as post:
         yield post
 
 
 @pytest.fixture
-async def one_slot(tmp_path: Path) -> AsyncIterator[Post]:
+async def one_slot(sandboxing_host: None, tmp_path: Path) -> AsyncIterator[Post]:  # noqa: ARG001
     """Give a server that runs one job at a time and lets three wait."""
     async with posted(tmp_path, slot_count=1, queue_length=3) as post:
         yield post

@@ -1,373 +1,227 @@
-"""Every row of the table of errors: its status, its details, and that nothing was started."""
+"""Every row of the error table in docs/api.md, as it arrives at a client."""
 
 from __future__ import annotations
 
-import math
-import os
-import signal
+import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from calls import begun
 from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import PreconditionFailure, RetryInfo
-from post import (
-    AT_ONCE,
-    PATIENCE,
-    daemon,
-    eventually,
-    marker,
-    parent_of,
-    posted,
-    refusal,
-    request,
-    sleep_request,
-    sleeper,
-    sleepers,
-    stub_of,
-)
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_status import rpc_status
 
+from sandboxd.client import Client, SyncClient
+from sandboxd.errors import (
+    Busy,
+    HostError,
+    JobError,
+    PreconditionError,
+    SandboxdError,
+    StageError,
+)
+from sandboxd.model.job import MAX_INPUT_BYTES, InputFile
+from sandboxd.model.limits import Limits
+from sandboxd.model.outcome import Exited
+from sandboxd.server.wire import error_from
 from sandboxd.v1 import runner_service_pb2 as pb
+from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from post import Post
+    from conftest import Running, StartServer
 
-Code = grpc.StatusCode
-MIB = 1 << 20
-RUN = "/sandboxd.v1.RunnerService/Run"
-GET_HOST = "/sandboxd.v1.RunnerService/GetHost"
-
-
-# --- INVALID_ARGUMENT -----------------------------------------------------------------------------
-
-
-def file(path: str, data: bytes = b"") -> pb.InputFile:
-    return pb.InputFile(path=path, content=pb.Content(data=data))
-
-
-def job(**fields: Any) -> dict[str, Any]:
-    return {"argv": ["true"], **fields}
-
-
-def limits(**fields: Any) -> dict[str, Any]:
-    return job(limits=pb.Limits(**fields))
-
-
-MEANINGLESS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
-    "empty argv": (job(argv=[]), {"job.argv": "program"}),
-    "empty program": (job(argv=["", "x"]), {"job.argv[0]": "empty"}),
-    "NUL in an argument": (job(argv=["echo", "a\0b"]), {"job.argv[1]": "NUL"}),
-    "NUL in a name": (job(env={"A\0": "x"}), {r"job.env['A\x00']": "NUL"}),
-    "NUL in a value": (job(env={"A": "\0"}), {"job.env['A']": "NUL"}),
-    "empty name": (job(env={"": "x"}), {"job.env['']": "empty"}),
-    "equals in a name": (job(env={"A=B": "x"}), {"job.env['A=B']": "'='"}),
-    "over-long name": (job(env={"A" * 256: "x"}), {f"job.env[{'A' * 255!r}]": "255 bytes"}),
-    "over-long argument": (job(argv=["echo", "x" * 131072]), {"job.argv[1]": "131071 bytes"}),
-    "too many arguments": (job(argv=["x"] * 16385), {"job.argv": "16384"}),
-    "too much of them": (job(argv=["x" * 131000] * 9), {"job.argv": "1048576"}),
-    "too many variables": (job(env={f"V{n}": "" for n in range(1025)}), {"job.env": "1024"}),
-    "relative directory": (job(working_directory="tmp"), {"job.working_directory": "absolute"}),
-    "climbing directory": (job(working_directory="/tmp/../etc"), {"job.working_directory": "'..'"}),
-    "climbing path": (job(files=[file("../x")]), {"job.files[0].path": "'..'"}),
-    "climbing inside": (job(files=[file("a/../../x")]), {"job.files[0].path": "'..'"}),
-    "dotted path": (job(files=[file("./x")]), {"job.files[0].path": "'.'"}),
-    "empty path": (job(files=[file("")]), {"job.files[0].path": "empty"}),
-    "path outside": (job(files=[file("/etc/passwd")]), {"job.files[0].path": "/workspace"}),
-    "the place itself": (job(files=[file("/tmp")]), {"job.files[0].path": "below"}),
-    "NUL in a path": (job(files=[file("a\0")]), {"job.files[0].path": "NUL"}),
-    "over-long part": (job(files=[file("x" * 256)]), {"job.files[0].path": "255 bytes"}),
-    "over-long path": (job(files=[file("x/" * 2050 + "x")]), {"job.files[0].path": "4095"}),
-    "one place twice": (
-        job(files=[file("a"), file("b"), file("/workspace/a")]),
-        {"job.files[2].path": "files[0]"},
-    ),
-    "file and directory": (job(files=[file("a"), file("a/b")]), {"job.files[1].path": "files[0]"}),
-    "too many files": (job(files=[file(f"f{n}") for n in range(1025)]), {"job.files": "1024"}),
-    "too many bytes": (
-        job(files=[file("a", bytes(33 * MIB)), file("b", bytes(32 * MIB))]),
-        {"job.files": "67108864"},
-    ),
-    "too much input": (
-        job(stdin=pb.Content(data=bytes(64 * MIB + 1))),
-        {"job.stdin": "67108864"},
-    ),
-    "content of no kind": (job(stdin=pb.Content()), {"job.stdin": "source"}),
-    "file of no kind": (
-        job(files=[pb.InputFile(path="a", content=pb.Content())]),
-        {"job.files[0].content": "source"},
-    ),
-    "absolute output": (job(outputs=[pb.OutputPath(path="/x")]), {"job.outputs[0].path": "relati"}),
-    "climbing output": (job(outputs=[pb.OutputPath(path="../x")]), {"job.outputs[0].path": "'..'"}),
-    "an output twice": (
-        job(outputs=[pb.OutputPath(path="x")] * 2),
-        {"job.outputs[1].path": "twice"},
-    ),
-    "output of no size": (
-        job(outputs=[pb.OutputPath(path="x", max_bytes=0)]),
-        {"job.outputs[0].max_bytes": "from 1"},
-    ),
-    "too many outputs": (
-        job(outputs=[pb.OutputPath(path=f"{n}") for n in range(257)]),
-        {"job.outputs": "256"},
-    ),
-    "unknown network": (job(network=99), {"job.network": "knows"}),
-    "negative count": (limits(process_count=-1), {"job.limits.process_count": "negative"}),
-    "negative time": (limits(cpu_time=Duration(seconds=-1)), {"job.limits.cpu_time": "negative"}),
-    "zero memory": (limits(memory_bytes=0), {"job.limits.memory_bytes": "zero"}),
-    "zero time": (limits(wall_time=Duration()), {"job.limits.wall_time": "zero"}),
-    "NaN": (limits(cpu_count=math.nan), {"job.limits.cpu_count": "finite"}),
-    "infinity": (limits(cpu_count=math.inf), {"job.limits.cpu_count": "finite"}),
-    "overflowing time": (
-        limits(wall_time=Duration(seconds=2**63 - 1)),
-        {"job.limits.wall_time": "Duration"},
-    ),
-    "overflowing nanos": (
-        limits(cpu_time=Duration(seconds=1, nanos=2**31 - 1)),
-        {"job.limits.cpu_time": "nanos"},
-    ),
-    "largest number": (limits(memory_bytes=2**63 - 1), {"job.limits.memory_bytes": "ceiling"}),
-    "above a ceiling": (limits(process_count=4097), {"job.limits.process_count": "at most"}),
-    "below a floor": (limits(open_file_count=3), {"job.limits.open_file_count": "at least 4"}),
-    "several at once": (
-        job(argv=[""], env={"": ""}, limits=pb.Limits(cpu_time=Duration(nanos=-1))),
-        {"job.argv[0]": "empty", "job.env['']": "empty", "job.limits.cpu_time": "negative"},
-    ),
+LONG: dict[str, Any] = {
+    "argv": ["sleep", "1000"],
+    "limits": Limits(wall_time=timedelta(hours=1)),
 }
+"""A job that only ends when it is ended."""
 
 
-@pytest.mark.parametrize("case", MEANINGLESS)
-async def test_run_invalid_argument_names_every_field_and_its_rule(stub: Any, case: str) -> None:
-    fields, rules = MEANINGLESS[case]
-    refused = await refusal(stub.Run(pb.RunRequest(job=pb.Job(**fields))))
-    assert refused.code is Code.INVALID_ARGUMENT
-    assert refused.info.reason == "INVALID_JOB"
-    assert refused.fields.keys() == rules.keys()
-    for field, rule in rules.items():
-        assert rule in refused.fields[field]
+def refused(address: str, job: pb.Job) -> tuple[grpc.StatusCode, dict[type, Any]]:
+    """Ask as another language would; give the code and the details of the refusal."""
+    with grpc.insecure_channel(address) as channel:
+        stub = pb_grpc.RunnerServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Run(pb.RunRequest(job=job))
+    status = rpc_status.from_call(caught.value)
+    found = {}
+    for kind in (ErrorInfo, BadRequest):
+        for packed in status.details:
+            if packed.Is(kind.DESCRIPTOR):
+                found[kind] = kind()
+                packed.Unpack(found[kind])
+    return caught.value.code(), found
 
 
-def tagged(number: int, data: bytes) -> bytes:
-    """Build one length-delimited field of a message by hand."""
-    assert number < 16
-    assert len(data) < 128
-    return bytes((number << 3 | 2, len(data))) + data
-
-
-BAD = b"a\xff"
-NO_TEXT = {
-    "argument": (tagged(1, b"echo") + tagged(1, BAD), ["job.argv[1]"]),
-    "variable": (tagged(1, b"env") + tagged(2, tagged(1, BAD) + tagged(2, b"x")), ["job.env"]),
-    "directory": (tagged(3, BAD), ["job.working_directory"]),
-    "path": (tagged(5, tagged(1, b"a")) + tagged(5, tagged(1, BAD)), ["job.files[1].path"]),
-    "overlong": (tagged(8, b"\xc0\xaf"), ["job.policy"]),
-    "surrogate": (tagged(13, b"\xed\xa0\x80"), ["job.require[0]"]),
-    "two": (tagged(1, BAD) + tagged(9, BAD), ["job.argv[0]", "job.root"]),
-}
-
-
-@pytest.mark.parametrize("case", NO_TEXT)
-async def test_run_invalid_argument_names_text_that_is_no_utf8(post: Post, case: str) -> None:
-    body, fields = NO_TEXT[case]
-    async with grpc.aio.insecure_channel(post.unix) as channel:
-        refused = await refusal(channel.unary_unary(RUN)(tagged(1, body)))
-    assert refused.code is Code.INVALID_ARGUMENT
-    assert refused.info.reason == "INVALID_JOB"
-    assert refused.fields == dict.fromkeys(fields, "must be valid UTF-8")
-
-
-@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x05ab", os.urandom(1) * 99 + b"\xff"])
-@pytest.mark.parametrize("method", [RUN, GET_HOST])
-async def test_get_host_invalid_argument_as_run_for_what_is_no_message(
-    post: Post, method: str, data: bytes
-) -> None:
-    async with grpc.aio.insecure_channel(post.unix) as channel:
-        refused = await refusal(channel.unary_unary(method)(data))
-    assert refused.code is Code.INVALID_ARGUMENT
-    assert list(refused.fields) == ["request"]
-
-
-async def test_a_request_above_72_mib_is_refused_and_the_next_one_served(stub: Any) -> None:
-    refused = await refusal(stub.Run(request("cat", stdin=pb.Content(data=bytes(73 * MIB)))))
-    assert refused.code is Code.RESOURCE_EXHAUSTED
-    assert (await stub.Run(request("true"))).outcome.exited.exit_code == 0
-
-
-async def test_bytes_that_are_a_message_of_another_type_start_nothing(post: Post) -> None:
-    other = pb.GetHostResponse(version="1", kernel_release="2").SerializeToString()
-    async with grpc.aio.insecure_channel(post.unix) as channel:
-        refused = await refusal(channel.unary_unary(RUN)(other))
-    assert refused.code is Code.INVALID_ARGUMENT
-
-
-# --- FAILED_PRECONDITION --------------------------------------------------------------------------
+def test_invalid_argument_names_each_field_by_its_path(address: str) -> None:
+    code, details = refused(
+        address, pb.Job(argv=[""], limits=pb.Limits(cpu_time=Duration(seconds=-1)), network=9)
+    )
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details[ErrorInfo] == ErrorInfo(reason="INVALID_JOB", domain="sandboxd")
+    assert {violation.field for violation in details[BadRequest].field_violations} == {
+        "job.argv[0]",
+        "job.limits.cpu_time",
+        "job.network",
+    }
 
 
 @pytest.mark.parametrize(
-    ("fields", "reason", "subject"),
+    ("limits", "field"),
     [
-        ({"policy": "no-such"}, "POLICY_UNKNOWN", "no-such"),
-        ({"root": "no-such"}, "ROOT_UNKNOWN", "no-such"),
-        ({"require": ["time-travel"]}, "REQUIREMENT_UNAVAILABLE", "time-travel"),
+        (pb.Limits(cpu_time=Duration(seconds=3600 * 24)), "job.limits.cpu_time"),
+        (pb.Limits(memory_bytes=0), "job.limits.memory_bytes"),
+        (pb.Limits(process_count=-1), "job.limits.process_count"),
+        (pb.Limits(cpu_count=float("nan")), "job.limits.cpu_count"),
+        (pb.Limits(cpu_count=float("inf")), "job.limits.cpu_count"),
     ],
 )
-async def test_run_failed_precondition_names_what_is_not_here(
-    stub: Any, fields: dict[str, Any], reason: str, subject: str
+def test_a_limit_beyond_this_host_is_named_by_its_path(
+    server: Running, limits: pb.Limits, field: str
 ) -> None:
-    refused = await refusal(stub.Run(request("true", **fields)))
-    assert refused.code is Code.FAILED_PRECONDITION
-    assert refused.info.reason == reason
-    assert subject in refused.info.metadata["subject"]
-    assert refused.info.metadata["remedy"]
-    (violation,) = refused.detail(PreconditionFailure).violations
-    assert violation.type == reason
-    assert subject in violation.subject
-    assert violation.description
+    code, details = refused(server.unix, pb.Job(argv=["true"], limits=limits))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [violation.field for violation in details[BadRequest].field_violations] == [field]
 
 
-async def test_what_can_never_run_does_not_wait_for_its_turn(one_slot: Post) -> None:
-    async with stub_of(one_slot.unix) as stub:
-        busy = await sleeper(stub)
-        for fields in ({"policy": "no-such"}, {"limits": pb.Limits(memory_bytes=-1)}):
-            refused = await refusal(stub.Run(request("true", **fields), timeout=PATIENCE))
-            assert refused.code in {Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT}
-        await busy.end()
+def test_text_that_is_no_utf8_is_named_by_its_path(server: Running) -> None:
+    job = pb.Job(argv=["true", "??"]).SerializeToString().replace(b"??", b"\xff\xff")
+    request = b"\x0a" + bytes([len(job)]) + job
+    with grpc.insecure_channel(server.unix) as channel:
+        run = channel.unary_unary(
+            "/sandboxd.v1.RunnerService/Run", bytes, pb.RunResponse.FromString
+        )
+        with pytest.raises(grpc.RpcError) as caught:
+            run(request)
+    error = error_from(rpc_status.from_call(caught.value))
+    assert isinstance(error, JobError)
+    assert [violation.field for violation in error.violations] == ["argv[1]"]
 
 
-async def test_what_this_host_enforces_may_be_required(stub: Any) -> None:
-    described = await stub.GetHost(pb.GetHostRequest())
-    answer = await stub.Run(request("true", require=described.features))
-    assert answer.outcome.exited.exit_code == 0
+async def test_a_client_sees_the_fields_of_job(server: Running) -> None:
+    async with Client(server.unix) as client:
+        with pytest.raises(JobError) as caught:
+            await client.run(["true"], limits=Limits(cpu_time=timedelta(days=1), memory_bytes=-1))
+    assert [v.field for v in caught.value.violations] == ["limits.cpu_time", "limits.memory_bytes"]
 
 
-# --- RESOURCE_EXHAUSTED ---------------------------------------------------------------------------
+async def test_one_string_is_no_argv(server: Running) -> None:
+    async with Client(server.unix) as client:
+        with pytest.raises(JobError, match=r"argv: must be a list"):
+            await client.run("true")
 
 
-async def test_run_resource_exhausted_says_when_to_try_again(tmp_path: Path) -> None:
-    async with posted(tmp_path, slot_count=1, queue_length=1) as post, stub_of(post.unix) as stub:
-        busy = await sleeper(stub)
-        waiting = stub.Run(request("echo", "waited"))
-        await eventually(lambda: post.server.admission.waiting_count == 1)
-        refused = await refusal(stub.Run(request("true")))
-        assert refused.code is Code.RESOURCE_EXHAUSTED
-        assert refused.info.reason == "QUEUE_FULL"
-        assert refused.detail(RetryInfo).retry_delay.ToMilliseconds() >= 100
-        await busy.end()
-        answer = await waiting
-        assert answer.stdout.data == b"waited\n"
-        assert answer.outcome.usage.queue_time.ToMicroseconds() > 0
+async def test_a_request_that_is_too_large_is_a_job_error(server: Running) -> None:
+    half = bytes(MAX_INPUT_BYTES // 2 + (5 << 20))
+    async with Client(server.unix) as client:
+        with pytest.raises(JobError) as caught:
+            await client.run(["true"], stdin=half, files=(InputFile("x", half),))
+    (violation,) = caught.value.violations
+    assert violation.field == "job"
+    assert "larger than max" in violation.rule
 
 
-# --- UNAVAILABLE ----------------------------------------------------------------------------------
-
-
-async def test_run_unavailable_while_draining(post: Post) -> None:
-    async with stub_of(post.unix) as stub:
-        running = await sleeper(stub)
-        post.server.leave()
-        draining = post.server.drain()
-        task = __import__("asyncio").ensure_future(draining)
-        refused = None
-        while refused is None or refused.code is not Code.UNAVAILABLE:
-            refused = await refusal(stub.Run(request("true", policy="x"), timeout=PATIENCE))
-            if refused.code is Code.FAILED_PRECONDITION:
-                refused = await refusal(stub.Run(request("true"), timeout=PATIENCE))
-        assert refused.info.reason == "DRAINING"
-        assert refused.info.metadata["remedy"]
-        assert (await stub.GetHost(pb.GetHostRequest())).version
-        await running.end()
-        await task
-
-
-# --- INTERNAL -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("generations", [1, 2])
-async def test_run_internal_names_the_stage_and_the_next_job_is_fine(
-    tmp_path: Path, generations: int
+@pytest.mark.parametrize(
+    ("job", "reason"),
+    [
+        ({"policy": "no-such-policy"}, "POLICY_UNKNOWN"),
+        ({"root": "no-such-root"}, "ROOT_UNKNOWN"),
+        ({"require": ("no-such-feature",)}, "ENFORCEMENT_UNAVAILABLE"),
+    ],
+)
+async def test_failed_precondition_says_what_is_missing(
+    server: Running, job: dict[str, Any], reason: str
 ) -> None:
-    """What is killed is the sandbox's init, then the zygote above it."""
-    with daemon(tmp_path) as served:
-        async with stub_of(served.unix) as stub:
-            running = await sleeper(stub)
-            (victim,) = sleepers(running.seconds)
-            for _ in range(generations):
-                victim = parent_of(victim)
-            os.kill(victim, signal.SIGKILL)
-            refused = await refusal(running.call)
-            assert refused.code is Code.INTERNAL
-            assert refused.info.reason == "STAGE_FAILED"
-            assert refused.info.metadata["stage"]
-            assert refused.info.metadata["detail"]
-            assert "errno" in refused.info.metadata
-            await eventually(lambda: not running.lives(), AT_ONCE)
-            assert (await stub.Run(request("true"))).outcome.exited.exit_code == 0
+    async with Client(server.unix) as client:
+        with pytest.raises(PreconditionError) as caught:
+            await client.run(["true"], **job)
+    assert caught.value.reason == reason
+    assert "no-such" in caught.value.subject
+    assert caught.value.remedy
 
 
-async def test_get_host_internal_says_nothing_of_the_cause(post: Post) -> None:
-    host = post.supervisor.host
-    post.supervisor.host = "secret"  # type: ignore[assignment]  # damaged, as by a defect
-    async with stub_of(post.unix) as stub:
-        refused = await refusal(stub.GetHost(pb.GetHostRequest()))
-        assert refused.code is Code.INTERNAL
-        assert refused.info.reason == "UNEXPECTED"
-        assert "secret" not in str(refused)
-        assert "Traceback" not in str(refused)
-        post.supervisor.host = host
-        assert (await stub.GetHost(pb.GetHostRequest())).version == host.version
+async def test_a_full_queue_is_busy_and_says_when_to_retry(start_server: StartServer) -> None:
+    with start_server("--slots", "1", "--queue", "0") as server:
+        async with Client(server.unix) as client:
+            holder = await begun(client, **LONG)
+            with pytest.raises(Busy) as caught:
+                await client.run(["true"])
+            assert timedelta() < caught.value.retry_after < timedelta(minutes=1)
+            holder.cancel()
 
 
-# --- the caller leaves ----------------------------------------------------------------------------
+async def test_cancelling_the_call_kills_the_job_and_frees_its_slot(
+    start_server: StartServer,
+) -> None:
+    with start_server("--slots", "1") as server:
+        async with Client(server.unix) as client:
+            holder = await begun(client, **LONG)
+            holder.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await holder
+            assert (await client.run(["true"])).ending == Exited(0)
 
 
-async def test_run_cancelled_kills_the_job_and_frees_its_slot(one_slot: Post) -> None:
-    async with stub_of(one_slot.unix) as stub:
-        running = await sleeper(stub)
-        running.call.cancel()
-        await eventually(lambda: not running.lives(), AT_ONCE)
-        assert (await stub.Run(request("true"), timeout=PATIENCE)).outcome.exited.exit_code == 0
-        assert running.call.cancelled()
-        assert await running.call.code() is Code.CANCELLED
-    await eventually(lambda: one_slot.server.admission.held_count == 0, AT_ONCE)
+async def test_cancelling_a_call_that_waits_leaves_the_queue(start_server: StartServer) -> None:
+    with start_server("--slots", "1", "--queue", "1") as server:
+        async with Client(server.unix) as client:
+            holder = await begun(client, **LONG)
+            waiter = await begun(client, **LONG)
+            waiter.cancel()
+            holder.cancel()
+            await asyncio.gather(holder, waiter, return_exceptions=True)
+            assert (await client.run(["true"])).ending == Exited(0)
 
 
-async def test_run_deadline_exceeded_kills_the_job_and_frees_its_slot(one_slot: Post) -> None:
-    async with stub_of(one_slot.unix) as stub:
-        running = await sleeper(stub, timeout=2)
-        assert (await refusal(running.call)).code is Code.DEADLINE_EXCEEDED
-        await eventually(lambda: not running.lives(), AT_ONCE)
-        assert (await stub.Run(request("true"), timeout=PATIENCE)).outcome.exited.exit_code == 0
+async def test_a_deadline_kills_the_job_and_frees_its_slot(start_server: StartServer) -> None:
+    with start_server("--slots", "1") as server:
+        async with Client(server.unix) as client:
+            with pytest.raises(TimeoutError):
+                await client.run(**LONG, timeout=timedelta(milliseconds=200))
+            assert (await client.run(["true"])).ending == Exited(0)
 
 
-async def test_a_dropped_connection_kills_the_job(one_slot: Post) -> None:
-    async with stub_of(one_slot.unix) as stub:
-        running = await sleeper(stub)
-    await eventually(lambda: not running.lives(), AT_ONCE)
-    await eventually(lambda: one_slot.server.admission.held_count == 0, AT_ONCE)
+def test_a_synchronous_deadline_is_a_timeout_too(server: Running) -> None:
+    with SyncClient(server.unix) as client, pytest.raises(TimeoutError):
+        client.run(**LONG, timeout=timedelta(milliseconds=200))
 
 
-async def test_a_caller_that_leaves_the_queue_is_never_run(one_slot: Post) -> None:
-    admission = one_slot.server.admission
-    async with stub_of(one_slot.unix) as stub:
-        busy = await sleeper(stub)
-        seconds = marker()
-        late = stub.Run(sleep_request(seconds), timeout=0.2)
-        assert (await refusal(late)).code is Code.DEADLINE_EXCEEDED
-        await eventually(lambda: admission.waiting_count == 0, AT_ONCE)
-        await busy.end()
-        assert (await stub.Run(request("true"))).outcome.exited.exit_code == 0
-        assert not sleepers(seconds)
+async def test_nobody_there_is_unreachable_and_names_the_address(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/nobody.sock"
+    async with Client(address) as client:
+        with pytest.raises(HostError, match=r"nobody\.sock") as caught:
+            await client.get_host()
+    assert caught.value.reason == "UNREACHABLE"
+    assert "sandboxd serve" in caught.value.remedy
+    with SyncClient(address) as client, pytest.raises(HostError, match=r"nobody\.sock"):
+        client.get_host()
 
 
-async def test_get_host_deadline_exceeded_harms_nobody(stub: Any) -> None:
-    refused = await refusal(stub.GetHost(pb.GetHostRequest(), timeout=0))
-    assert refused.code is Code.DEADLINE_EXCEEDED
-    assert (await stub.GetHost(pb.GetHostRequest())).version
+async def test_a_failed_stage_names_stage_and_errno(start_server: StartServer) -> None:
+    with start_server("--fault", "stage") as server:
+        async with Client(server.unix) as client:
+            with pytest.raises(StageError) as caught:
+                await client.run(["true"])
+        server.process.terminate()
+        _, log = server.ended()
+    assert (caught.value.stage, caught.value.errno) == ("mount-proc", 1)
+    assert "cannot complete stage mount-proc: EPERM" in log
 
 
-async def test_get_host_cancelled_harms_nobody(stub: Any) -> None:
-    call = stub.GetHost(pb.GetHostRequest())
-    call.cancel()
-    assert await call.code() is Code.CANCELLED
-    assert (await stub.GetHost(pb.GetHostRequest())).version
+async def test_a_defect_of_ours_is_logged_without_what_the_client_sent(
+    start_server: StartServer,
+) -> None:
+    with start_server("--fault", "defect") as server:
+        async with Client(server.unix) as client:
+            with pytest.raises(SandboxdError) as caught:
+                await client.run(["true"], stdin=b"a secret")
+        server.process.terminate()
+        _, log = server.ended()
+    assert caught.value.reason == "UNEXPECTED"
+    assert "ZeroDivisionError" in log
+    assert "server_process.py" in log
+    assert "secret" not in log + str(caught.value)

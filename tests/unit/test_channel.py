@@ -7,8 +7,7 @@ import json
 import math
 import os
 import socket
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +22,9 @@ from sandboxd.runtime.channel import (
     Message,
     ProtocolError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -111,7 +113,7 @@ def test_nothing_there_is_told_where_nobody_waits(ends: Pair) -> None:
         b"{}",
         b"[]",
         b'["name"]',
-        b'[1, []]',
+        b"[1, []]",
         b'["name", {}]',
         b'["name", [1]]',
         b'["name", null]',
@@ -205,7 +207,7 @@ def test_no_bytes_do_more_than_be_refused(content: bytes) -> None:
 
 
 def test_fields_are_checked_by_count_and_type() -> None:
-    message = Message("name", (1, "x", True, None, [1]), {})
+    message = Message("name", (1, "x", *(True,), None, [1]), {})
     assert message.expect(int, str, bool, (str, type(None)), list) == message.fields
     for wrong in ((int,), (str, str, bool, (str, type(None)), list), (int, str, int, str, list)):
         with pytest.raises(ProtocolError):

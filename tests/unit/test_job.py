@@ -117,7 +117,9 @@ def test_an_input_path_that_leads_elsewhere_is_refused(path: str) -> None:
     assert fields_refused(files=(input_file(path),)) == ["files[0].path"]
 
 
-@pytest.mark.parametrize("path", ["a", "a/b/c", "/tmp/x", "/dev/shm/x", "/workspace/x", "...", "a b"])
+@pytest.mark.parametrize(
+    "path", ["a", "a/b/c", "/tmp/x", "/dev/shm/x", "/workspace/x", "...", "a b"]
+)
 def test_a_sound_input_path_is_fine(path: str) -> None:
     assert Job(argv=("true",), files=(input_file(path),)).files[0].path == path
 

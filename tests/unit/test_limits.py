@@ -47,7 +47,9 @@ def values_of(row: LimitRow) -> st.SearchStrategy[Value | None]:
     if row.unit is Unit.PROCESSORS:
         return st.none() | st.floats(0.01, float(ceiling))
     least = 0 if row.zero else 1
-    return st.none() | st.integers(max(least, {"open_file_count": 4}.get(row.name, 0)), int(ceiling))
+    return st.none() | st.integers(
+        max(least, {"open_file_count": 4}.get(row.name, 0)), int(ceiling)
+    )
 
 
 allowed = st.builds(Limits, **{row.name: values_of(row) for row in ROWS})
