@@ -40,6 +40,9 @@ ENTER_PATIENCE = 20.0
 REPLY_PATIENCE = 10.0
 """Seconds that a zygote may take to clone."""
 
+MAX_CLONES = 8
+"""Requests under way to one zygote, at most: what a socket's buffer holds with ease."""
+
 _BOOT = "import sys; sys.path[:0] = {paths!r}; from sandboxd.runtime.launcher import main; main()"
 
 
@@ -126,6 +129,7 @@ class Zygote:
         self._pidfd = pidfd
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._turns = asyncio.Semaphore(MAX_CLONES)
         self._reader = asyncio.create_task(self._read(), name="zygote-reader")
 
     @property
@@ -135,23 +139,23 @@ class Zygote:
 
     async def clone(self, fields: Iterable[Any], fds: dict[str, int]) -> int:
         """Clone one sandbox; give init's pidfd, which the caller owns."""
-        number = next(self._numbers)
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        try:
+        async with self._turns:
+            number = next(self._numbers)
+            answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self._waiting[number] = answer
             try:
                 self._channel.send("clone", number, *fields, fds=fds)
+                async with asyncio.timeout(REPLY_PATIENCE):
+                    return await answer
+            except TimeoutError:
+                self.kill()  # it answers in order: a late one would be somebody else's sandbox
+                raise StageError("clone", 0, f"no answer within {REPLY_PATIENCE:g} s") from None
             except Closed:
                 raise SandboxLost("clone", "the zygote is gone") from None
             except OSError as error:
-                raise StageError("clone", error.errno or 0, "cannot reach the zygote") from error
-            async with asyncio.timeout(REPLY_PATIENCE):
-                return await answer
-        except TimeoutError:
-            self.kill()  # it answers in order: a late one would be somebody else's sandbox
-            raise StageError("clone", 0, f"no answer within {REPLY_PATIENCE:g} s") from None
-        finally:
-            self._waiting.pop(number, None)
+                raise StageError("clone", error.errno or 0, "zygote") from error
+            finally:
+                self._waiting.pop(number, None)
 
     async def _read(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""A daemon with many sleeping jobs; says where its cgroups lie once all of them run, then waits to be killed."""
+"""A daemon with sleeping jobs; says where its cgroups lie once all run, then waits to die."""
 
 from __future__ import annotations
 

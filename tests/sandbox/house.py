@@ -218,11 +218,13 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
-def eventually(holds: Callable[[], Any], patience: float = PATIENCE) -> None:
-    """Look until something holds; fail when it does not in time."""
+def eventually(
+    holds: Callable[[], Any], patience: float = PATIENCE, seen: Callable[[], Any] | None = None
+) -> None:
+    """Look until something holds; fail with what is `seen` when it does not in time."""
     deadline = time.monotonic() + patience
     while not holds():
-        assert time.monotonic() < deadline, holds()
+        assert time.monotonic() < deadline, (seen or holds)()
         time.sleep(0.005)  # a look, not a wait: the deadline alone decides
 
 

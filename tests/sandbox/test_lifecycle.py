@@ -81,7 +81,8 @@ def kind_of(fd: str) -> str:
 
 
 def settled(house: House, before: Holdings) -> None:
-    eventually(lambda: holdings(house) == before, 10)
+    """Wait until nothing is held but what was before; fail with what is."""
+    eventually(lambda: holdings(house) == before, 10, lambda: holdings(house)._asdict())
 
 
 @pytest.fixture

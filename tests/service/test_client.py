@@ -1,4 +1,4 @@
-"""Client and SyncClient: values in, typed endings out, one tree of exceptions; gRPC stays inside."""
+"""Client and SyncClient: values in, typed endings out, one tree of exceptions, no gRPC."""
 
 from __future__ import annotations
 

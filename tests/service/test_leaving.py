@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -38,6 +37,8 @@ from sandboxd.server.serving import SERVICE, Server
 from sandboxd.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from post import Post
 
 pytestmark = pytest.mark.usefixtures("sandboxing_host")
@@ -176,18 +177,21 @@ async def test_no_more_jobs_run_at_once_than_there_are_slots(tmp_path: Path) -> 
     async with posted(tmp_path, slot_count=2, queue_length=20) as post, stub_of(post.unix) as stub:
         calls = [stub.Run(sleep_request(seconds)) for _ in range(5)]
         await queued(post, 3)
-        await eventually(lambda: len(sleepers(seconds)) == 2)
-        for left in (4, 3, 2, 1, 0):
+        for left in (5, 4, 3, 2, 1):
+            running = min(left, 2)
+            await eventually(lambda running=running: len(sleepers(seconds)) == running)
+            assert post.server.admission.held_count == running
+            assert post.server.admission.waiting_count == left - running
             calls.pop(0).cancel()
-            await eventually(lambda left=left: len(sleepers(seconds)) == min(left, 2))
-            assert post.server.admission.held_count == min(left, 2)
+        await eventually(lambda: post.server.admission.held_count == 0)
+        assert not sleepers(seconds)
 
 
 # --- where it listens -----------------------------------------------------------------------------
 
 
 async def test_the_socket_is_for_its_owner_alone(post: Post) -> None:
-    mode = Path(post.unix.removeprefix("unix:")).stat().st_mode
+    mode = os.stat(post.unix.removeprefix("unix:")).st_mode
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o600
 
@@ -234,7 +238,7 @@ async def test_the_server_survives_garbage(post: Post, case: str) -> None:
     host, port = post.tcp.split(":")
     for family, address in ((socket.AF_UNIX, path), (socket.AF_INET, (host, int(port)))):
         with socket.socket(family, socket.SOCK_STREAM) as peer:
-            peer.setblocking(False)
+            peer.settimeout(0)
             await loop.sock_connect(peer, address)
             try:
                 await loop.sock_sendall(peer, GARBAGE[case])
@@ -272,7 +276,7 @@ async def test_sigterm_lets_the_running_job_finish_and_refuses_new_ones(tmp_path
             assert (await running).stdout.data == b"finished\n"
             assert (await queued).stdout.data == b"queued\n"
         assert await served.end() == 0
-    assert not Path(served.unix.removeprefix("unix:")).exists()
+    assert not os.path.exists(served.unix.removeprefix("unix:"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

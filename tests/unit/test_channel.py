@@ -207,7 +207,8 @@ def test_no_bytes_do_more_than_be_refused(content: bytes) -> None:
 
 
 def test_fields_are_checked_by_count_and_type() -> None:
-    message = Message("name", (1, "x", *(True,), None, [1]), {})
+    yes = True
+    message = Message("name", (1, "x", yes, None, [1]), {})
     assert message.expect(int, str, bool, (str, type(None)), list) == message.fields
     for wrong in ((int,), (str, str, bool, (str, type(None)), list), (int, str, int, str, list)):
         with pytest.raises(ProtocolError):
