@@ -45,7 +45,8 @@ def print_host(response: pb.GetHostResponse) -> None:
         limits.add_row(row.name, *shown, host.mechanisms.get(row.name, "none"))
     console.print(limits)
     if host.weaknesses:
-        weak = Table("weaker here", "because", "mend it by")
+        weak = Table("weaker here", "because")
+        weak.add_column("mend it by", overflow="fold")  # whole, to be copied
         for weakness in host.weaknesses:
             weak.add_row(weakness.subject, weakness.cause, weakness.remedy)
         console.print(weak)

@@ -4,7 +4,8 @@ One SOCK_SEQPACKET socket pair each. A message is a JSON array, a name first; de
 SCM_RIGHTS and are named in the message. What exceeds a datagram travels in a sealed memfd. The
 whole protocol, as a script (d daemon, l launcher, z zygote, i init; `+` the descriptors)::
 
-    d exec l                                     the socket is descriptor 3
+    d exec l                                     the socket's number is its one argument
+    d > l   enter ORDERS                         [+ user_namespace, to be entered again]
     l > d   entered                              + user_namespace
     d > l   zygote NUMBER ROOT_TAPE              + channel
     l > d   zygote NUMBER                        + pidfd

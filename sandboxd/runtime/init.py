@@ -32,6 +32,7 @@ def run(channel: socket.socket, fds: dict[str, int], sandbox_tape: list[Any]) ->
     Whatever goes wrong, the process ends here: it must not return into the zygote's code.
     """
     try:
+        syscalls.set_name("sandboxd-init")
         execute(sandbox_tape, fds)
         children_fd = syscalls.signal_descriptor(signal.SIGCHLD)
         channels.send(channel, "ready")

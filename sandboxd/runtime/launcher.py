@@ -8,7 +8,6 @@ the maps, a helper that was forked before writes for it.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
 
 
 class Orders(NamedTuple):
-    """What the daemon tells the launcher on its command line, as JSON."""
+    """What the daemon tells the launcher first: its message ``enter``, field by field."""
 
-    channel_fd: int
     mode: str
     """``range``, ``single`` or ``rejoin`` (the namespace exists: enter it again)."""
     from_root: bool
@@ -36,21 +34,20 @@ class Orders(NamedTuple):
     gid: int
     uid_map: str
     gid_map: str
-    user_namespace_fd: int
-    lock_fds: list[int]
-    """Kept open: they say that the cgroups below are still somebody's."""
     cgroup_paths: dict[str, str]
     """The daemon's own cgroups, to be removed when it is gone."""
 
 
 def main() -> NoReturn:
     """Read the orders, enter the namespace, serve until the daemon is gone."""
-    orders = Orders(*json.loads(sys.argv[1]))
-    channel = channels.adopt(orders.channel_fd)
+    syscalls.set_name("sandboxd-launch")
+    channel = channels.adopt(int(sys.argv[1]))
+    message = channels.receive(channel)
+    orders = Orders(*message.fields)
     for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     try:
-        enter_user_namespace(orders)
+        enter_user_namespace(orders, message.fds.pop("user_namespace", -1))
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
         syscalls.join_new_session_keyring()
@@ -68,13 +65,13 @@ def main() -> NoReturn:
     raise SystemExit(0)
 
 
-def enter_user_namespace(orders: Orders) -> None:
+def enter_user_namespace(orders: Orders, namespace_fd: int) -> None:
     """Become root of the outer user namespace, with the maps that the orders ask for."""
     if orders.mode == "rejoin":
         # The daemon's uid owns the namespace, which gives it every capability in it: no helper
         # and no newuidmap, so this works after a drop from root and under no_new_privs, too.
-        syscalls.setns(orders.user_namespace_fd, syscalls.CLONE_NEWUSER)
-        os.close(orders.user_namespace_fd)
+        syscalls.setns(namespace_fd, syscalls.CLONE_NEWUSER)
+        os.close(namespace_fd)
         become_root_inside(drop_groups=True)
         return
     helper = None if orders.mode == "single" else MapHelper(orders)

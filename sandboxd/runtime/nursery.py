@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
 import os
 import signal
@@ -232,6 +231,12 @@ class Nursery:
         finally:
             theirs.close()
         self._channel = AsyncChannel(ours)
+        namespace = self._namespace_fd
+        fds = {} if namespace is None else {"user_namespace": namespace}
+        with suppress(Closed):  # then the answer below tells
+            self._channel.send("enter", *self._orders(), fds=fds)
+        for lock_fd in self._lock_fds:
+            self.hold(lock_fd)
         try:
             message = await expect(self._channel, "entered", ENTER_PATIENCE, "outer_namespace")
         except StageError as error:
@@ -312,34 +317,25 @@ class Nursery:
         """Start a fresh, isolated interpreter: nothing of the user's environment reaches it."""
         package = str(Path(__file__).resolve().parents[2])
         paths = [package, *(path for path in sys.path if path.endswith("-packages"))]
-        fds = [channel_fd, *self._lock_fds]
-        if self._namespace_fd is not None:
-            fds.append(self._namespace_fd)
         return subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            [
-                *(sys.executable, "-I", "-S", "-c", _BOOT.format(paths=paths)),
-                json.dumps(self._orders(channel_fd)),
-            ],
+            [sys.executable, "-I", "-S", "-c", _BOOT.format(paths=paths), str(channel_fd)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            pass_fds=fds,
+            pass_fds=[channel_fd],
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
             cwd="/",
         )
 
-    def _orders(self, channel_fd: int) -> Orders:
+    def _orders(self) -> Orders:
         identity = self._identity
         rejoin = self._namespace_fd is not None
         return Orders(
-            channel_fd=channel_fd,
             mode="rejoin" if rejoin else identity.mode.value,
             from_root=identity.started_as_root and not rejoin,
             uid=identity.uid,
             gid=identity.gid,
             uid_map=idmap.as_text(identity.uid_map),
             gid_map=idmap.as_text(identity.gid_map),
-            user_namespace_fd=self._namespace_fd if self._namespace_fd is not None else -1,
-            lock_fds=self._lock_fds,
             cgroup_paths=self._tree.paths,
         )
 

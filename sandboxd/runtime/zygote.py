@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def run(channel: socket.socket, root_tape: list[Any]) -> NoReturn:
     """Build the root, then clone a sandbox per request until the daemon is gone; never returns."""
     try:
+        syscalls.set_name("sandboxd-zygote")
         syscalls.set_parent_death_signal(signal.SIGKILL)
         execute(root_tape, {})
         keep_only([channel.fileno()])

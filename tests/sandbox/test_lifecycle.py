@@ -61,7 +61,8 @@ def holdings(house: House) -> Holdings:
 def own_temporary_files() -> Iterator[str]:
     for entry in os.scandir(tempfile.gettempdir()):
         with suppress(FileNotFoundError):
-            if entry.stat(follow_symlinks=False).st_uid == os.getuid():
+            own = entry.stat(follow_symlinks=False).st_uid == os.getuid()
+            if own and not entry.name.startswith("pytest-"):  # of another lane, at the same time
                 yield entry.name
 
 
@@ -82,7 +83,12 @@ def kind_of(fd: str) -> str:
 
 def settled(house: House, before: Holdings) -> None:
     """Wait until nothing is held but what was before; fail with what is."""
-    eventually(lambda: holdings(house) == before, 10, lambda: holdings(house)._asdict())
+    eventually(lambda: holdings(house) == before, 10, lambda: changes(before, holdings(house)))
+
+
+def changes(before: Holdings, after: Holdings) -> list[tuple[str, object, object]]:
+    fields = zip(Holdings._fields, before, after, strict=True)
+    return [(name, one, other) for name, one, other in fields if one != other]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
@@ -129,16 +130,15 @@ class Refusal:
 
 async def refusal(call: Any) -> Refusal:
     """Await a call that must fail."""
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        status = Status()
-        for key, value in error.trailing_metadata() or ():
-            if key == "grpc-status-details-bin":
-                status.ParseFromString(value)
-                assert status.code == error.code().value[0]
-        return Refusal(error.code(), error.details() or "", status)
-    raise AssertionError(answer)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    error, status = caught.value, Status()
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            status.ParseFromString(value)
+    if status.details:
+        assert status.code == error.code().value[0]
+    return Refusal(error.code(), error.details() or "", status)
 
 
 # --- jobs that are seen from the host -------------------------------------------------------------

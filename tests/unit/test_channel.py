@@ -101,7 +101,7 @@ def test_what_was_sent_before_the_end_is_still_received(ends: Pair) -> None:
 
 
 def test_nothing_there_is_told_where_nobody_waits(ends: Pair) -> None:
-    ends[1].setblocking(False)
+    ends[1].settimeout(0)
     with pytest.raises(BlockingIOError):
         channels.receive(ends[1])
 
