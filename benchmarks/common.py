@@ -49,7 +49,7 @@ def run_benchmark(name: str, measure: Callable[[], dict[str, Any]]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Give what figures depend on: processor, kernel, and how sandboxes are held here."""
+    """Give what figures depend on: processor, kernel, how sandboxes are held, other work."""
     host = probe_host(Settings())
     return {
         "processor": _processor(),
@@ -58,6 +58,7 @@ def machine() -> dict[str, Any]:
         "cgroup_rung": host.cgroup_rung,
         "id_mode": host.id_mode.value,
         "python": sys.version.split()[0],
+        "load_average": round(os.getloadavg()[0], 2),
     }
 
 
