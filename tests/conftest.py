@@ -7,6 +7,6 @@ import tempfile
 from hypothesis import configuration, settings
 
 # The lane's user may not be able to write here, and a failure must not depend on an older run.
-configuration.set_hypothesis_home_dir(tempfile.gettempdir() + "/sandboxd-hypothesis")
+configuration.set_hypothesis_home_dir(tempfile.gettempdir() + "/hypothesis-of-sandboxd")
 settings.register_profile("sandboxd", database=None, deadline=None)
 settings.load_profile("sandboxd")

@@ -26,14 +26,29 @@ _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
 
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "capget": 125, "capset": 126, "keyctl": 250, "seccomp": 317},
-    "aarch64": {"pivot_root": 41, "capget": 90, "capset": 91, "keyctl": 219, "seccomp": 277},
+    "x86_64": {
+        "pivot_root": 155,
+        "capget": 125,
+        "capset": 126,
+        "keyctl": 250,
+        "seccomp": 317,
+        "rt_sigaction": 13,
+    },
+    "aarch64": {
+        "pivot_root": 41,
+        "capget": 90,
+        "capset": 91,
+        "keyctl": 219,
+        "seccomp": 277,
+        "rt_sigaction": 134,
+    },
 }.get(platform.machine(), {})
 _NR_PIVOT_ROOT = _NUMBERS.get("pivot_root", -1)
 _NR_CAPGET = _NUMBERS.get("capget", -1)
 _NR_CAPSET = _NUMBERS.get("capset", -1)
 _NR_KEYCTL = _NUMBERS.get("keyctl", -1)
 _NR_SECCOMP = _NUMBERS.get("seccomp", -1)
+_NR_RT_SIGACTION = _NUMBERS.get("rt_sigaction", -1)
 # From 424 on the numbers are the same on every architecture.
 _NR_CLONE3 = 435
 _NR_CLOSE_RANGE = 436
@@ -303,6 +318,22 @@ def unblock_all_signals() -> None:
     _check(_libc.sigprocmask(SIG_SETMASK, _sigset(), None), "sigprocmask")
 
 
-def set_default_signal(number: int) -> None:
-    """Give a signal its default disposition; libc refuses its own two, which stay unused."""
-    _libc.signal(number, None)
+def reset_all_signals() -> None:
+    """Give every signal its default disposition.
+
+    By the raw call: libc keeps two signals (32, 33) for itself and refuses to touch them, yet they
+    are inherited like all others, and some programs (GNU make) leave them ignored.
+    """
+    for number in range(1, _SIGNAL_COUNT + 1):
+        if number not in _UNCHANGEABLE:
+            _check(
+                _syscall(
+                    _NR_RT_SIGACTION, number, bytes(_SIGACTION_BYTES), None, ctypes.c_size_t(8)
+                ),
+                f"rt_sigaction {number}",
+            )
+
+
+_SIGNAL_COUNT = 64
+_UNCHANGEABLE = {9, 19}  # SIGKILL, SIGSTOP
+_SIGACTION_BYTES = 32  # struct sigaction of the kernel: handler, flags, restorer, mask

@@ -44,8 +44,7 @@ def main() -> NoReturn:
     channel = channels.adopt(int(sys.argv[1]))
     message = channels.receive(channel)
     orders = Orders(*message.fields)
-    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
+    syscalls.reset_all_signals()  # whatever started the daemon ignores, programs do not
     try:
         enter_user_namespace(orders, message.fds.pop("user_namespace", -1))
         syscalls.unshare(syscalls.CLONE_NEWNS)

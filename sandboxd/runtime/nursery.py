@@ -366,7 +366,7 @@ async def _wait_for(process: subprocess.Popen[bytes]) -> None:
 
 
 def _cannot_enter(error: StageError, mode: IdMode) -> HostError:
-    remedy = "run `sandboxd doctor`"
+    remedy = "run `sandboxd host` as the same user"
     if mode is IdMode.RANGE and "map" in error.detail:
         remedy = (
             "install newuidmap (package uidmap) and do not start the daemon with no_new_privs "

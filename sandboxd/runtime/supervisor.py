@@ -77,7 +77,7 @@ class Supervisor:
                 self.host.tree, identity.uid, identity.gid
             )
         except OSError as error:
-            remedy = "run `sandboxd doctor`, or start with --cgroup none"
+            remedy = "see docs/operating.md on cgroups, or start with --cgroup none"
             text = f"cannot claim a cgroup: {error}"
             raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
         if self._ids is not None:
