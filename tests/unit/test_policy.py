@@ -275,7 +275,7 @@ KEYS = ("syscalls", "action", "errno", "arguments", "architectures", "because")
 FIELDS = ("index", "op", "value", "mask", "width")
 
 
-def as_toml(value: Any) -> str:  # noqa: ANN401 - whatever TOML can hold
+def as_toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {as_toml(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):
