@@ -23,6 +23,7 @@ MAX_FILES = 1024
 MAX_VISITED = 65536
 """The most directory entries that one glob looks at."""
 MAX_DEPTH = 64
+MAX_PATH_BYTES = 4095
 
 MISSING = "missing"
 LINK = "link"
@@ -202,6 +203,8 @@ def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
     else:
         below = rest
     for name, is_directory in _entries(directory_fd, budget):
+        if len(found) > MAX_FILES or len(prefix) + len(name) > MAX_PATH_BYTES:
+            continue  # more than can be brought back, or longer than can be opened
         if head == "**":
             if not rest and not is_directory:
                 found.add(prefix + name)

@@ -7,7 +7,6 @@ is spliced from the pipe to /dev/null inside the kernel.
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -51,6 +50,8 @@ class Capture:
         self._kept_bytes = 0
         self._total_bytes = 0
         self._null_fd = -1
+        self._is_terminal = master_fd is not None
+        self._overflowed = False
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(self._read_fd, self._pump)
@@ -89,17 +90,18 @@ class Capture:
                 count = self._keep(os.read(self._read_fd, READ_BYTES))
         except BlockingIOError:
             return
-        except OSError as error:
-            if error.errno != errno.EIO:  # a terminal whose last user has closed it
-                raise
+        except OSError:  # EIO: a terminal whose last user has closed it
             count = 0
         self._total_bytes += count
         if count == 0:
             self._loop.remove_reader(self._read_fd)
             if not self._end.done():
                 self._end.set_result(None)
-        elif self._null_fd < 0 and self._total_bytes > self._limit:
-            self._start_dropping()
+        elif not self._overflowed and self._total_bytes > self._limit:
+            self._overflowed = True
+            if not self._is_terminal:  # a terminal cannot be spliced; what it writes is little
+                self._start_dropping()
+            self._on_overflow()
 
     def _keep(self, piece: bytes) -> int:
         kept = piece[: self._limit - self._kept_bytes]
@@ -114,4 +116,3 @@ class Capture:
         self._null_fd = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
         with suppress(OSError):  # only faster: a user's pipes may be at their bound
             fcntl.fcntl(self._read_fd, fcntl.F_SETPIPE_SZ, DROP_BYTES)
-        self._on_overflow()

@@ -69,7 +69,15 @@ class Supervisor:
         self._nursery: Nursery | None = None
 
     async def __aenter__(self) -> Self:
-        """Claim cgroups, start the launcher, give up root."""
+        """Claim cgroups, start the launcher, give up root; undo all if a step fails."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def _start(self) -> None:
         identity = self.host.identity
         _raise_limits()
         try:
@@ -89,7 +97,6 @@ class Supervisor:
             for policy in self.host.policies.values():
                 self._filter(policy)
             idmap.become(identity.uid, identity.gid)
-        return self
 
     async def __aexit__(
         self,
