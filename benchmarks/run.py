@@ -74,7 +74,7 @@ class Contestant:
 def spawn(argv: Sequence[str]) -> None:
     """Run a program as cheaply as this process can, and wait for it."""
     path = shutil.which(argv[0]) or argv[0]
-    status = os.waitpid(os.posix_spawn(path, argv, os.environ), 0)[1]
+    status = os.waitpid(os.posix_spawn(path, list(argv), os.environ), 0)[1]
     if status:
         raise SystemExit(f"cannot measure: {' '.join(argv)} ended with {status:#x}")
 

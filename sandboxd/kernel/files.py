@@ -202,9 +202,7 @@ def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
         below = parts
     else:
         below = rest
-    for name, is_directory in _entries(directory_fd, budget):
-        if len(found) > MAX_FILES or len(prefix) + len(name) > MAX_PATH_BYTES:
-            continue  # more than can be brought back, or longer than can be opened
+    for name, is_directory in _entries(directory_fd, budget, MAX_PATH_BYTES - len(prefix)):
         if head == "**":
             if not rest and not is_directory:
                 found.add(prefix + name)
@@ -213,7 +211,7 @@ def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
         elif not rest:
             found.add(prefix + name)
             continue
-        if is_directory and below and depth < MAX_DEPTH:
+        if is_directory and below and depth < MAX_DEPTH and len(found) <= MAX_FILES:
             try:
                 below_fd = syscalls.open_beneath(directory_fd, name, _DIRECTORY_FLAGS)
             except OSError:
@@ -222,14 +220,16 @@ def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
             os.close(below_fd)
 
 
-def _entries(directory_fd: int, budget: list[int]) -> list[tuple[str, bool]]:
+def _entries(directory_fd: int, budget: list[int], longest: int) -> list[tuple[str, bool]]:
+    """List a directory, within the budget; without names that make a path too long to open."""
     entries = []
     with os.scandir(directory_fd) as scan:
         for entry in scan:
             budget[0] -= 1
             if budget[0] < 0:
                 break
-            entries.append((entry.name, entry.is_dir(follow_symlinks=False)))
+            if len(entry.name) <= longest:
+                entries.append((entry.name, entry.is_dir(follow_symlinks=False)))
     return entries
 
 
