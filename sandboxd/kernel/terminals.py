@@ -20,7 +20,8 @@ _UNLOCK, _NUMBER = 0x40045431, 0x80045430  # TIOCSPTLCK, TIOCGPTN
 
 def mounted(program_id: int) -> Tape:
     """Mount a devpts of the sandbox's own, whose terminals belong to the program."""
-    options = f"newinstance,ptmxmode=0666,mode=600,uid={program_id},gid={program_id}"
+    # Unbounded, one sandbox could take the terminals of the whole host (kernel.pty.max).
+    options = f"newinstance,max=16,ptmxmode=0666,mode=600,uid={program_id},gid={program_id}"
     flags = MS_NOSUID | MS_NOEXEC
     return (Operation("terminal", "mount", ("devpts", PTS, "devpts", flags, options)),)
 

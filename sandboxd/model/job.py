@@ -40,6 +40,7 @@ MAX_FILE_COUNT = 1024
 MAX_INPUT_BYTES = 64 * MIB
 MAX_TERMINAL = 4096
 MAX_OUTPUT_COUNT = 256
+MAX_OUTPUT_DEPTH = 64
 MAX_OUTPUT_BYTES = 64 * MIB
 DEFAULT_OUTPUT_FILE_BYTES = 16 * MIB
 
@@ -219,6 +220,8 @@ def _output_violations(outputs: tuple[OutputPath, ...]) -> Iterator[Violation]:
         rule = _path_rule(output.path)
         if output.path.startswith("/"):
             rule = "must be relative to the working directory"
+        elif output.path.count("/") >= MAX_OUTPUT_DEPTH:
+            rule = f"must have at most {MAX_OUTPUT_DEPTH} parts"
         elif not rule and output.path in seen:
             rule = "must not be asked for twice"
         if rule:
