@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import json
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sandboxd.errors import StageError
 from sandboxd.host import Settings, probe_host
 from sandboxd.runtime.supervisor import Supervisor
 from sandboxd.server.serving import Server
@@ -21,14 +19,6 @@ from sandboxd.server.serving import Server
 if TYPE_CHECKING:
     from sandboxd.model.job import Job
     from sandboxd.model.outcome import RunResult
-
-
-class StageFails(Supervisor):
-    """Injects the fault that a stage fails, which no healthy host shows."""
-
-    async def run(self, _job: Job, **_: object) -> RunResult:
-        """Fail as a mount would."""
-        raise StageError("mount-proc", errno.EPERM, "mount /proc")
 
 
 class Defect(Supervisor):
@@ -39,7 +29,7 @@ class Defect(Supervisor):
         raise ZeroDivisionError(job.stdin.decode())
 
 
-SUPERVISORS = {"none": Supervisor, "stage": StageFails, "defect": Defect}
+SUPERVISORS = {"none": Supervisor, "defect": Defect}
 
 
 async def main() -> None:
@@ -49,10 +39,12 @@ async def main() -> None:
     parser.add_argument("--slots", type=int)
     parser.add_argument("--queue", type=int, default=64)
     parser.add_argument("--grace", type=float)
+    parser.add_argument("--root-bind", action="append", default=[])
     parser.add_argument("--fault", choices=SUPERVISORS, default="none")
     asked = parser.parse_args()
     grace = None if asked.grace is None else timedelta(seconds=asked.grace)
-    host = probe_host(Settings(slot_count=asked.slots, queue_length=asked.queue))
+    binds = tuple(asked.root_bind)
+    host = probe_host(Settings(slot_count=asked.slots, queue_length=asked.queue, root_binds=binds))
     async with (
         SUPERVISORS[asked.fault](host) as supervisor,
         Server(supervisor, asked.listen, grace=grace) as server,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import signal
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -30,8 +34,6 @@ from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Running, StartServer
 
 LONG: dict[str, Any] = {
@@ -201,15 +203,31 @@ async def test_nobody_there_is_unreachable_and_names_the_address(tmp_path: Path)
         client.get_host()
 
 
-async def test_a_failed_stage_names_stage_and_errno(start_server: StartServer) -> None:
-    with start_server("--fault", "stage") as server:
+async def test_a_failed_stage_names_stage_and_errno(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    with start_server("--root-bind", str(shown)) as server:
         async with Client(server.unix) as client:
+            shown.rmdir()  # so that the next zygote cannot build its root
+            os.kill(zygote_below(server.process.pid), signal.SIGKILL)
             with pytest.raises(StageError) as caught:
                 await client.run(["true"])
         server.process.terminate()
         _, log = server.ended()
-    assert (caught.value.stage, caught.value.errno) == ("mount-proc", 1)
-    assert "cannot complete stage mount-proc: EPERM" in log
+    assert (caught.value.stage, caught.value.errno) == ("root_binds", errno.ENOENT)
+    assert "cannot complete stage root_binds: ENOENT" in log
+
+
+def zygote_below(pid: int) -> int:
+    """Find the zygote among a server's descendants."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        if Path(f"/proc/{child}/comm").read_text().strip() == "sandboxd-zygote":
+            return int(child)
+        if found := zygote_below(int(child)):
+            return found
+    return 0
 
 
 async def test_a_defect_of_ours_is_logged_without_what_the_client_sent(
