@@ -165,7 +165,8 @@ def probe_host(settings: Settings | None = None) -> Host:
     processors = tuple(sorted(os.sched_getaffinity(0)))
     landlock_abi = syscalls.landlock_abi()
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    ceilings = _merged(_own_ceilings(len(processors), memory_bytes), settings.ceilings)
+    own = _own_ceilings(len(processors), memory_bytes, identity.mode)
+    ceilings = _merged(own, settings.ceilings)
     directories = [str(seccomp.policies_directory()), *settings.policy_directories]
     return Host(
         version=__version__,
@@ -274,6 +275,7 @@ def _find_tree(identity: Identity, forced: Rung | None) -> Tree:
     return tree
 
 
+SHARED_OPEN_FILES = 1024
 _HARD_LIMITS = {
     "open_file_count": resource.RLIMIT_NOFILE,
     "process_count": resource.RLIMIT_NPROC,
@@ -286,8 +288,12 @@ _HARD_LIMITS = {
 }
 
 
-def _own_ceilings(processor_count: int, memory_bytes: int) -> Limits:
-    """Give the table's ceilings, lowered to what this machine has and this process may grant."""
+def _own_ceilings(processor_count: int, memory_bytes: int, mode: IdMode) -> Limits:
+    """Give the table's ceilings, lowered to what this machine has and this process may grant.
+
+    The kernel counts descriptors in flight (SCM_RIGHTS) by user: a job that shares the daemon's id
+    may have only a part of them, or the daemon could pass none any more.
+    """
     ceilings = replace(
         built_in("ceiling"), cpu_count=float(processor_count), memory_bytes=memory_bytes
     )
@@ -297,6 +303,9 @@ def _own_ceilings(processor_count: int, memory_bytes: int) -> Limits:
         for name, value in hard.items()
         if value != resource.RLIM_INFINITY
     }
+    if mode is IdMode.SINGLE:
+        open_files = granted.get("open_file_count", ceilings.open_file_count)
+        granted["open_file_count"] = min(open_files // 4, SHARED_OPEN_FILES)
     return replace(ceilings, **granted)
 
 
@@ -364,7 +373,8 @@ def weaknesses_for(identity: Identity, tree: Tree, landlock_abi: int) -> Iterato
     if not tree.limits_by("memory"):
         yield Weakness(
             "memory_bytes",
-            "no memory controller is delegated: a watchdog samples the process tree instead",
+            "no memory controller is delegated: a watchdog samples the process tree instead, files "
+            "in scratch space come on top, and memfd_create and shmget are refused",
             "systemd-run --user --scope -p Delegate=yes sandboxd serve",
         )
     if not tree.limits_by("pids"):
@@ -382,7 +392,8 @@ def weaknesses_for(identity: Identity, tree: Tree, landlock_abi: int) -> Iterato
     if tree.rung is Rung.NONE:
         yield Weakness(
             "cpu_time",
-            "no cgroup is delegated: processor time is summed over the process tree, in ticks",
+            "no cgroup is delegated: processor time is summed over the process tree, in ticks, and "
+            "children that a program does not wait for hide theirs: wall_time bounds it",
             "systemd-run --user --scope -p Delegate=yes sandboxd serve",
         )
     if not landlock_abi:

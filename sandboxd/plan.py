@@ -6,9 +6,10 @@ Compiles a job and the host's facts into id maps, cgroup values, and tapes. Read
 
 from __future__ import annotations
 
+import errno
 import math
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import PreconditionError
@@ -35,6 +36,7 @@ from sandboxd.model.job import (
 )
 from sandboxd.model.limits import ROWS, as_text, effective, names
 from sandboxd.model.outcome import EnforcedLimit
+from sandboxd.model.policy import Action, Rule
 
 if TYPE_CHECKING:
     from sandboxd.host import Host
@@ -104,7 +106,24 @@ def policy_for(job: Job, host: Host) -> Policy:
     policy = host.policies.get(job.policy)
     if policy is None:
         raise _unknown("POLICY_UNKNOWN", "policy", job.policy, host.policies)
-    return policy
+    return policy_on(host, policy)
+
+
+def policy_on(host: Host, policy: Policy) -> Policy:
+    """Give the policy as this host needs it.
+
+    Where a watchdog samples the process tree in place of a memory controller, memory that no
+    process maps would be seen by nobody: so it is refused.
+    """
+    if host.tree.limits_by("memory"):
+        return policy
+    rule = Rule(
+        syscalls=("memfd_create", "memfd_secret", "shmget"),
+        action=Action.ERRNO,
+        errno=errno.ENOSYS,
+        because="No memory controller is here, and the watchdog counts mapped memory only.",
+    )
+    return replace(policy, rules=(rule, *policy.rules))
 
 
 def processor_count_for(limits: Limits) -> int:

@@ -9,7 +9,6 @@ export PYTHONDONTWRITEBYTECODE=1
 python=$PWD/.venv/bin/python
 scratch=$(mktemp -d)
 chmod 711 "$scratch" # the server may be another user than we
-mkdir "$scratch/run" # empty, so that a server started as root gives it to the user that it becomes
 address=unix:$scratch/run/sandboxd.sock
 server=
 

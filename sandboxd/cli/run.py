@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sandboxd.cli.keeping import Writer, keep
 from sandboxd.cli.values import LimitValue, parse_pair
-from sandboxd.errors import PreconditionError, SandboxdError
+from sandboxd.errors import SandboxdError
 from sandboxd.model.job import InputFile, Job, Network, OutputPath, Terminal
 from sandboxd.model.limits import Limits
 from sandboxd.model.outcome import (
@@ -27,7 +28,6 @@ from sandboxd.model.outcome import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxd.model.outcome import OutputFile
 
 LIMIT_ENDED, FAULT, NOT_EXECUTABLE, NOT_FOUND, BY_SIGNAL = 124, 125, 126, 127, 128
 
@@ -94,10 +94,11 @@ def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - cl
             _print_json(result)
         else:
             if options["address"]:
-                _write(1, result.stdout.data)
-                _write(2, result.stderr.data)
+                sys.stdout.buffer.write(result.stdout.data)
+                sys.stderr.buffer.write(result.stderr.data)
+                sys.stdout.flush()
             _report(result)
-        _keep(result, Path(options["keep_to"]), quiet=options["as_json"])
+        keep(result, options["keep_to"], quiet=options["as_json"])
     except SandboxdError as error:
         click.echo(f"sandboxd: {error}", err=True)
         raise click.exceptions.Exit(options["fault_code"]) from error
@@ -196,14 +197,18 @@ async def _run_async(job: Job, options: dict[str, Any]) -> RunResult:
     from sandboxd.runtime.supervisor import Supervisor  # noqa: PLC0415 - --help must stay fast
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _cancel, asyncio.current_task())
+    writer = Writer()
+    on_output = None if options["as_json"] else writer.write
     async with Supervisor(_host(options)) as supervisor:
-        on_output = None if options["as_json"] else _write
         if job.terminal is None:
-            return await supervisor.run(job, on_output=on_output)
-        from sandboxd.cli.terminal import joined  # noqa: PLC0415 - only then
+            result = await supervisor.run(job, on_output=on_output)
+        else:
+            from sandboxd.cli.terminal import joined  # noqa: PLC0415 - only then
 
-        with joined() as join:
-            return await supervisor.run(job, on_output=on_output, on_terminal=join)
+            with joined() as join:
+                result = await supervisor.run(job, on_output=on_output, on_terminal=join)
+    writer.finish()
+    return result
 
 
 def _terminal(options: dict[str, Any]) -> Terminal | None:
@@ -239,17 +244,6 @@ def _read(path: str) -> bytes:
         raise click.BadParameter(f"cannot read {path}: {error.strerror}") from error
 
 
-def _write(stream: int, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:
-        try:
-            view = view[os.write(stream, view) :]
-        except BrokenPipeError:
-            return
-        except BlockingIOError:
-            continue
-
-
 def _print_json(result: RunResult) -> None:
     from google.protobuf.json_format import MessageToJson  # noqa: PLC0415 - only then
 
@@ -272,33 +266,6 @@ def _report(result: RunResult) -> None:
         case NotStarted(_, message):
             text = message
     click.echo(f"sandboxd: {text}", err=True)
-
-
-def _keep(result: RunResult, directory: Path, *, quiet: bool) -> None:
-    """Write kept files below a directory of the caller's, never through a link or a dot-dot."""
-    for file in result.files:
-        if file.fault is not None:
-            if not quiet:
-                click.echo(f"sandboxd: cannot keep {file.path!r}: {file.fault.value}", err=True)
-            continue
-        target = directory / file.path
-        try:
-            _write_below(directory, target, file)
-        except OSError as error:
-            message = f"cannot keep {file.path!r} below {directory}: {error.strerror}"
-            remedy = "choose another --keep-to"
-            raise PreconditionError("KEEP_UNWRITABLE", file.path, message, remedy) from error
-
-
-def _write_below(directory: Path, target: Path, file: OutputFile) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.parent.resolve().is_relative_to(directory.resolve()):
-        message = f"cannot keep {file.path!r}: a link leads out of {directory}"
-        raise PreconditionError("KEEP_LEAVES", file.path, message, "choose another --keep-to")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    fd = os.open(target, flags, 0o755 if file.executable else 0o644)
-    with os.fdopen(fd, "wb") as kept:
-        kept.write(file.content or b"")
 
 
 def _signal_number(name: str) -> int:

@@ -66,7 +66,10 @@ async def _serve(config: Config) -> None:
 
 
 def _make_way_for(address: str, host: Host) -> None:
-    """As root: give the service user the directory of its socket, if we make it or it is empty."""
+    """As root: make the directory of the service user's socket, and give it away.
+
+    One that is there already stays as it is: root gives nothing away that it has not just made.
+    """
     if not address.startswith("unix:") or not host.identity.started_as_root:
         return
     directory = Path(address.removeprefix("unix:")).absolute().parent
@@ -74,10 +77,14 @@ def _make_way_for(address: str, host: Host) -> None:
     try:
         directory.mkdir(mode=0o700)
     except FileExistsError:
-        if directory.stat().st_uid not in {uid, 0} or directory.stat().st_uid == uid:
-            return
-        if any(directory.iterdir()):
+        if directory.stat().st_uid == 0:
             remedy = f"choose a directory that belongs to uid {uid}, or one that does not exist yet"
             text = f"cannot listen in {directory}: it is root's, and root is given up before"
             raise HostError("SOCKET_DIRECTORY", text, remedy) from None
-    os.chown(directory, uid, gid)
+        return
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_uid == 0:
+            os.fchown(fd, uid, gid)
+    finally:
+        os.close(fd)

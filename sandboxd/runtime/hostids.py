@@ -61,8 +61,6 @@ class HostIds:
             except BlockingIOError:
                 os.close(fd)
                 continue
-            if os.geteuid() == 0:
-                os.fchown(fd, self._identity.uid, self._identity.gid)
             self._lock_fds.append(fd)
             self._pairs.add(block)
             self._share(os.dup(fd))
@@ -96,8 +94,6 @@ class HostIds:
         path = LOCK_PLACE.format(uid=uid)
         try:
             os.mkdir(path, 0o700)
-            if os.geteuid() == 0:
-                os.chown(path, uid, self._identity.gid)
         except FileExistsError:
             status = os.lstat(path)
             if status.st_uid != uid or status.st_mode & 0o170077 != 0o040000:

@@ -250,8 +250,12 @@ class Nursery:
     def hold(self, lock_fd: int) -> None:
         """Have the launcher hold one more lock; its successor inherits all of `lock_fds`."""
         if self._channel is not None:
-            with suppress(Closed):  # it is dead, and its successor will have it
+            try:
                 self._channel.send("hold", fds={"lock": lock_fd})
+            except Closed:
+                return  # it is dead, and its successor will have it
+            except OSError as error:
+                raise StageError("hold", error.errno or 0, "the launcher") from error
 
     async def zygote(self, root: str, root_tape: Tape) -> Zygote:
         """Give the living zygote of a root, started or replaced if need be."""

@@ -23,6 +23,7 @@ from sandboxd.plan import (
     limits_for,
     plan_run,
     policy_for,
+    policy_on,
     processor_count_for,
     root_tape,
     sandbox_tape,
@@ -88,15 +89,15 @@ class Supervisor:
             remedy = "see docs/operating.md on cgroups, or start with --cgroup none"
             text = f"cannot claim a cgroup: {error}"
             raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
-        if self._ids is not None:
-            self._ids.claim()
         self._nursery = Nursery(identity, self._tree, self._lock_fds)
         await self._nursery.start()
         await self._nursery.zygote("host", root_tape(self.host))  # so that no job pays for it
         if identity.started_as_root:
             for policy in self.host.policies.values():
-                self._filter(policy)
+                self._filter(policy_on(self.host, policy))
             idmap.become(identity.uid, identity.gid)
+        if self._ids is not None:
+            self._ids.claim()  # as the user that we are now: root follows no path of a user's
 
     async def __aexit__(
         self,

@@ -21,6 +21,8 @@ FIRST_GUESS = timedelta(seconds=1)
 """How long a slot is held, until one was."""
 MIN_RETRY_AFTER = timedelta(milliseconds=100)
 MAX_RETRY_AFTER = timedelta(seconds=30)
+MAX_WAITING_BYTES = 512 << 20
+"""What all waiting requests may hold in memory; a job alone may bring 72 MiB."""
 WEIGHT = 0.2
 """Of the latest holding time in the moving average."""
 
@@ -39,6 +41,7 @@ class Admission:
         self._held_count = 0
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Never an empty queue; the tenant whose turn is next comes first."""
+        self._waiting_bytes = 0
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -55,17 +58,19 @@ class Admission:
         return sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
-    async def slot(self, tenant: str) -> AsyncIterator[timedelta]:
+    async def slot(self, tenant: str, size_bytes: int = 0) -> AsyncIterator[timedelta]:
         """Hold a slot for the time of the context; gives the time that was spent in the queue.
 
+        `size_bytes` is what the request holds in memory while it waits.
+
         Raises:
-            Busy: as many wait already as may; try again after its `retry_after`.
+            Busy: as many wait already as may, or as much; try again after its `retry_after`.
             HostError: the server is draining (reason DRAINING).
 
         """
         clock = asyncio.get_running_loop().time
         asked = clock()
-        await self._take(tenant)
+        await self._take(tenant, size_bytes)
         taken = clock()
         try:
             yield timedelta(seconds=taken - asked)
@@ -78,7 +83,7 @@ class Admission:
         self._draining = True
         await self._idle.wait()
 
-    async def _take(self, tenant: str) -> None:
+    async def _take(self, tenant: str, size_bytes: int) -> None:
         if self._draining:
             raise HostError(
                 "DRAINING", "cannot take another job: the server is draining", "ask another server"
@@ -92,6 +97,13 @@ class Admission:
                 f"cannot queue another job: {self.queue_length} are waiting, which is all that may",
                 self._retry_after(),
             )
+        if self._waiting_bytes + size_bytes > MAX_WAITING_BYTES:
+            raise Busy(
+                f"cannot queue another job: {self._waiting_bytes} bytes of requests are waiting, "
+                f"and only {MAX_WAITING_BYTES} may",
+                self._retry_after(),
+            )
+        self._waiting_bytes += size_bytes
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(tenant, deque()).append(turn)
         try:
@@ -102,6 +114,8 @@ class Admission:
             else:  # cancelled after the slot was given, but before it could be used
                 self._free()
             raise
+        finally:
+            self._waiting_bytes -= size_bytes
 
     def _free(self) -> None:
         """Hand the slot to the waiter whose turn it is, else put it back."""

@@ -87,7 +87,7 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
             self._supervisor.check(job)  # a job that can never run need not wait for its turn
         except JobError as error:
             raise wire.in_request(error) from None
-        async with self._admission.slot(tenant) as queue_time:
+        async with self._admission.slot(tenant, request.ByteSize()) as queue_time:
             result = await self._supervisor.run(job, queue_time=queue_time)
         return wire.to_response(result)
 
