@@ -304,7 +304,7 @@ def _own_ceilings(processor_count: int, memory_bytes: int, mode: IdMode) -> Limi
         if value != resource.RLIM_INFINITY
     }
     if mode is IdMode.SINGLE:
-        open_files = granted.get("open_file_count", ceilings.open_file_count)
+        open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         granted["open_file_count"] = min(open_files // 4, SHARED_OPEN_FILES)
     return replace(ceilings, **granted)
 

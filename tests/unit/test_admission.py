@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +14,6 @@ from sandboxd.server.admission import (
     MIN_RETRY_AFTER,
     Admission,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Visitors:
@@ -191,12 +187,14 @@ async def test_requests_wait_only_while_they_fit_into_memory() -> None:
     admission = Admission(slot_count=1, queue_length=8)
     async with admission.slot("a"):
         first = asyncio.create_task(_held(admission, MAX_WAITING_BYTES - 1))
-        await _until(lambda: admission.waiting_count == 1)
+        await settle()
+        assert admission.waiting_count == 1
         with pytest.raises(Busy, match="bytes of requests are waiting"):
             async with admission.slot("b", 2):
                 pass
         second = asyncio.create_task(_held(admission, 1))
-        await _until(lambda: admission.waiting_count == 2)
+        await settle()
+        assert admission.waiting_count == 2
     await asyncio.gather(first, second)
     assert admission.held_count == 0
 
@@ -204,8 +202,3 @@ async def test_requests_wait_only_while_they_fit_into_memory() -> None:
 async def _held(admission: Admission, size_bytes: int) -> None:
     async with admission.slot("a", size_bytes):
         pass
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    while not holds():
-        await asyncio.sleep(0)
