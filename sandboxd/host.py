@@ -374,7 +374,8 @@ def weaknesses_for(identity: Identity, tree: Tree, landlock_abi: int) -> Iterato
         yield Weakness(
             "memory_bytes",
             "no memory controller is delegated: a watchdog samples the process tree instead, files "
-            "in scratch space come on top, and memfd_create and shmget are refused",
+            "in scratch space and socket buffers come on top, shared anonymous memory can hide, "
+            "and memfd_create and shmget are refused",
             "systemd-run --user --scope -p Delegate=yes sandboxd serve",
         )
     if not tree.limits_by("pids"):

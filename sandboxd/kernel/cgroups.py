@@ -119,6 +119,9 @@ def _v1_writes(tree: Tree, limits: Limits, placed_bytes: int) -> Iterator[Write]
         for prefix, value in (("", total), ("program/", limits.memory_bytes)):
             yield Write("memory", prefix + "memory.limit_in_bytes", str(value))
             yield Write("memory", prefix + "memory.memsw.limit_in_bytes", str(value))
+        # v1 counts the buffers of TCP apart.
+        tcp = "program/memory.kmem.tcp.limit_in_bytes"
+        yield Write("memory", tcp, str(limits.memory_bytes))
     if "pids" in tree.paths:
         yield Write("pids", "program/pids.max", str(limits.process_count))
     if "cpu" in tree.paths and (quota := cpu_quota_us(limits)):
@@ -167,6 +170,9 @@ class CgroupUsage(NamedTuple):
     processes_refused: bool
 
 
+_OPTIONAL = {"memsw", "swap", "kmem"}
+
+
 class SandboxCgroup:
     """The cgroups of one sandbox, from `create` to `remove`."""
 
@@ -189,12 +195,12 @@ class SandboxCgroup:
             raise
 
     def write(self, writes: tuple[Write, ...]) -> None:
-        """Write limits; without swap accounting there is no memsw file, and no swap to limit."""
+        """Write limits; what a kernel does not account it has no file for, and nothing to limit."""
         for write in writes:
             try:
                 _write(self._join(write.hierarchy, write.file), write.value)
             except FileNotFoundError:
-                if "memsw" not in write.file and "swap" not in write.file:
+                if not _OPTIONAL & set(write.file.split(".")):
                     raise
 
     def open_descriptors(self) -> dict[str, int]:

@@ -22,7 +22,8 @@ whole protocol, as a script (d daemon, l launcher, z zygote, i init; `+` the des
     i > d   started NUMBER CLOCK                 or failed STAGE ERRNO DETAIL
                                                  or not_started NUMBER ERRNO DETAIL
     d > i   kill                                 where no cgroup can do it
-    i > d   file NUMBER PATH FAULT EXECUTABLE    + file, for each output
+    i > d   stopped NUMBER                       if outputs are asked for; then, for each,
+    i > d   file NUMBER PATH FAULT EXECUTABLE    + file
     i > d   ended NUMBER STATUS CLOCK USER SYSTEM FULL
     i exits after the last program
 

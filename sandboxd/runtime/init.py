@@ -68,7 +68,9 @@ def _serve(channel: socket.socket, children_fd: int, fds: dict[str, int]) -> boo
     if pid is not None:
         status, clock = _reap_until(pid, channel, children_fd)
         kill_all()
-        _hand_out(channel, number, outputs)
+        if outputs:
+            channels.send(channel, "stopped", number)  # what follows is not the program's time
+            _hand_out(channel, number, outputs)
         _tell_end(channel, number, status, clock)
     return bool(last)
 
@@ -188,8 +190,6 @@ def _signal_all() -> None:
 
 def _hand_out(channel: socket.socket, number: int, outputs: list[Any]) -> None:
     """Send the asked files, opened beneath the working directory and through no link."""
-    if not outputs:
-        return
     directory, wanted = outputs
     for found in files.collect(directory, wanted):
         fds = {} if found.fd is None else {"file": found.fd}

@@ -44,6 +44,8 @@ START_PATIENCE = 30.0
 """Seconds from the start message to exec; placing 64 MiB of files takes a tenth of one."""
 END_PATIENCE = 10.0
 """Seconds from our kill to init's last report; then init is killed, too."""
+COLLECT_PATIENCE = 30.0
+"""Seconds that init may take to find and open the asked files."""
 DRAIN_PATIENCE = 2.0
 """Seconds from the end of all writers to the end of file on a pipe."""
 PROGRAM = 1
@@ -175,6 +177,9 @@ class Run:
                 self._deadlines.start(self._started_ns)
             case "terminal":
                 self._take_terminal(message)
+            case "stopped":
+                self._deadlines.stop()
+                self._be_patient(COLLECT_PATIENCE)
             case "file":
                 self._take_file(message)
             case "ended":
@@ -299,7 +304,7 @@ class Run:
         evidence = Evidence(
             wait_status=self._evidence.wait_status,
             not_started=self._evidence.not_started,
-            killed_for=self._killed_for,
+            killed_for=self._killed_for if self._was_late(usage) else None,
         )
         outcome = Outcome(
             ending=decide(evidence, usage, self._plan.limits),
@@ -314,6 +319,13 @@ class Run:
             stderr=streams[1] if len(streams) > 1 else Captured(),
             files=tuple(self._files),
         )
+
+    def _was_late(self, usage: Usage) -> bool:
+        """Tell whether our kill was right: a program may have ended just before its deadline."""
+        limit = self._plan.limits.wall_time
+        if self._killed_for != "wall_time" or not self._ended_ns or limit is None:
+            return True
+        return usage.wall_time >= limit
 
     def _touched(self, outcome: Outcome, streams: list[Captured], *, refused: bool) -> Outcome:
         """Name the limits that were hit without ending the program."""
