@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sandboxd.model.outcome import OutputFile, RunResult
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Writer:
@@ -87,8 +87,11 @@ def _write_below(directory: str, file: OutputFile) -> None:
             below_fd = os.open(parent, _DIRECTORY, dir_fd=directory_fd)
             os.close(directory_fd)
             directory_fd = below_fd
+        # A new file that replaces what is there: that may be a pipe, or linked from elsewhere.
+        new_name = f".sandboxd-{os.urandom(6).hex()}"
         mode = 0o755 if file.executable else 0o644
-        with os.fdopen(os.open(name, _FILE, mode, dir_fd=directory_fd), "wb") as kept:
+        with os.fdopen(os.open(new_name, _NEW_FILE, mode, dir_fd=directory_fd), "wb") as kept:
             kept.write(file.content or b"")
+        os.rename(new_name, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
     finally:
         os.close(directory_fd)

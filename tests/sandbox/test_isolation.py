@@ -54,7 +54,8 @@ def only_program(house: House, before: dict[int, int]) -> tuple[int, int]:
     found = {
         pid: uid
         for pid, uid in house.sandboxed().items()
-        if pid not in before and status_of(pid)["Name"] == "sleep"
+        if pid not in before
+        and status_of(pid)["Name"] in {"sh", "sleep"}  # before or after its exec
     }
     assert len(found) == 1, found
     return next(iter(found.items()))

@@ -229,6 +229,7 @@ WRITES = {
         Write("memory", "memory.memsw.limit_in_bytes", str(TOTAL)),
         Write("memory", "program/memory.limit_in_bytes", str(64 * MIB)),
         Write("memory", "program/memory.memsw.limit_in_bytes", str(64 * MIB)),
+        Write("memory", "program/memory.kmem.tcp.limit_in_bytes", str(64 * MIB)),
         Write("pids", "program/pids.max", "7"),
         Write("cpu", "program/cpu.cfs_period_us", "100000"),
         Write("cpu", "program/cpu.cfs_quota_us", "50000"),
