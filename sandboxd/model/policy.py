@@ -13,6 +13,7 @@ import json
 import tomllib
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import HostError
@@ -131,7 +132,7 @@ class Rule:
     architectures: tuple[str, ...] = ARCHITECTURES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for the digest to be kept
 class Policy:
     """A whole policy; an extended one's rules stand behind the own ones, which thus come first."""
 
@@ -140,7 +141,7 @@ class Policy:
     rules: tuple[Rule, ...]
     proc: ProcMode = ProcMode.SUBSET
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 in hex of all that is enforced: no name, no reason, no description."""
         rules = [

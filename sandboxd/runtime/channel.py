@@ -51,6 +51,7 @@ _SEALS = (
 )
 _ANCILLARY_BYTES = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 _LARGE = b"+"
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class ProtocolError(Exception):
@@ -113,7 +114,7 @@ def send(
 
     """
     fds = fds or {}
-    content = json.dumps([name, list(fds), *fields], separators=(",", ":")).encode()
+    content = _encode([name, list(fds), *fields]).encode()
     numbers = list(fds.values())
     large_fd = None
     if len(content) > MAX_DATAGRAM_BYTES:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sandboxd.model.job import Job
     from sandboxd.model.outcome import RunResult
     from sandboxd.model.policy import Policy
+    from sandboxd.model.tape import Tape
     from sandboxd.plan import SandboxPlan
 
 DESCRIPTORS_PER_SANDBOX = 16
@@ -64,6 +65,8 @@ class Supervisor:
         self._processors = dict.fromkeys(host.processors, 0)
         self._filters: dict[str, tuple[int, int]] = {}
         self._names = itertools.count(1)
+        self._root_tape = root_tape(host)
+        self._sandbox_tapes: dict[SandboxPlan, Tape] = {}
         self._live = 0
         self._tree = host.tree
         self._lock_fds: list[int] = []
@@ -91,7 +94,7 @@ class Supervisor:
             raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
         self._nursery = Nursery(identity, self._tree, self._lock_fds)
         await self._nursery.start()
-        await self._nursery.zygote("host", root_tape(self.host))  # so that no job pays for it
+        await self._nursery.zygote("host", self._root_tape)  # so that no job pays for it
         if identity.started_as_root:
             for policy in self.host.policies.values():
                 self._filter(policy_on(self.host, policy))
@@ -172,11 +175,11 @@ class Supervisor:
         if self._nursery is None:
             raise HostError("NOT_STARTED", "cannot run before the supervisor is entered")
         self._check_descriptors()
-        zygote = await self._nursery.zygote(plan.root, root_tape(self.host))
+        zygote = await self._nursery.zygote(plan.root, self._root_tape)
         sandbox = Sandbox(self._tree, self._ids, f"sandbox-{next(self._names)}")
         self._live += 1
         try:
-            await sandbox.create(zygote, sandbox_tape(self.host, plan))
+            await sandbox.create(zygote, self._sandbox_tape(plan))
             yield sandbox
         finally:
             await self._remove(sandbox)
@@ -187,6 +190,11 @@ class Supervisor:
             await _to_its_end(sandbox.destroy())
         finally:
             self._live -= 1
+
+    def _sandbox_tape(self, plan: SandboxPlan) -> Tape:
+        if plan not in self._sandbox_tapes:
+            self._sandbox_tapes[plan] = sandbox_tape(self.host, plan)
+        return self._sandbox_tapes[plan]
 
     def _filter(self, policy: Policy) -> tuple[int, int]:
         """Give the descriptor and the size of a policy's compiled filter."""
