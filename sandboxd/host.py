@@ -1,20 +1,19 @@
 """What this machine and its operator allow: looked at once, frozen, handed to `plan` and GetHost.
 
-Decides id mode, cgroup rung, ceilings, mechanisms and weaknesses from what it reads. Started as
+Decides the cgroup rung, ceilings, mechanisms and weaknesses from what it reads. Started as
 root it also does, once, what an administrator would: give the service user its cgroups.
 """
 
 from __future__ import annotations
 
 import os
-import pwd
 import resource
 from dataclasses import dataclass, field, fields, replace
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import HostError
-from sandboxd.kernel import delegation, idmap, mounts, seccomp, syscalls
+from sandboxd.identity import Identity, IdMode, identify
+from sandboxd.kernel import delegation, mounts, seccomp, syscalls
 from sandboxd.kernel.cgroups import Rung, Tree
 from sandboxd.model.job import Network
 from sandboxd.model.limits import ROWS, Limits, built_in
@@ -23,15 +22,7 @@ from sandboxd.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sandboxd.kernel.idmap import Map, Range
     from sandboxd.model.policy import Policy
-
-DEFAULT_SERVICE_ID = 59990
-"""User and group id to drop to when the service user does not exist: nobody's on Debian."""
-DEFAULT_RANGE_START = 1_878_982_656
-DEFAULT_RANGE_COUNT = 65536
-"""The range that root takes when /etc/subuid gives the service user none: the last 64 Ki of those
-that systemd sets aside for user namespaces, far above every ordinary user."""
 
 HOST_ROOT_PATHS = (
     *("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"),
@@ -42,15 +33,6 @@ HOST_ROOT_PATHS = (
 )
 """What the root `host` shows, read-only; entries of /etc that begin with a prefix below, too."""
 HOST_ETC_PREFIXES = ("java-", "python3", "maven")
-
-
-class IdMode(Enum):
-    """Whose ids a job runs under."""
-
-    RANGE = "range"
-    """Two host ids of its own, from a subordinate range."""
-    SINGLE = "single"
-    """The daemon's own id, without any capability: weaker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +62,6 @@ class Settings:
     """Further directories that the root `host` shows, read-only, where they are."""
     defaults: Limits = field(default_factory=Limits)
     ceilings: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who the daemon is (or becomes), and the maps of its outer user namespace."""
-
-    uid: int
-    gid: int
-    mode: IdMode
-    uid_map: Map
-    gid_map: Map
-    started_as_root: bool
-
-    @property
-    def id_count(self) -> int:
-        """How many ids the range gives to sandboxes."""
-        if self.mode is IdMode.SINGLE:
-            return 0
-        return min(self.uid_map[1].size, self.gid_map[1].size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +121,7 @@ def probe_host(settings: Settings | None = None) -> Host:
 
     """
     settings = settings or Settings()
-    identity = identify(settings)
+    identity = identify(settings.service_user, settings.id_mode)
     if identity.started_as_root:
         delegation.prepare(identity.uid, identity.gid)
     tree = _find_tree(identity, settings.cgroup)
@@ -185,79 +148,6 @@ def probe_host(settings: Settings | None = None) -> Host:
         root_sources=host_root_sources(settings.root_binds),
         weaknesses=tuple(weaknesses_for(identity, tree, landlock_abi)),
     )
-
-
-# --- identity -------------------------------------------------------------------------------------
-
-
-def identify(settings: Settings) -> Identity:
-    """Find out who serves and from which ranges sandboxes get their ids."""
-    as_root = os.geteuid() == 0
-    uid, gid, name = _service_user(settings.service_user) if as_root else _own_user()
-    uid_range = idmap.largest(_ranges("/etc/subuid", name, uid), uid)
-    gid_range = idmap.largest(_ranges("/etc/subgid", name, uid), gid)
-    if as_root and not (uid_range and gid_range):
-        uid_range = gid_range = idmap.Range(DEFAULT_RANGE_START, DEFAULT_RANGE_COUNT)
-    mode = _choose_mode(settings.id_mode, uid_range, gid_range)
-    if mode is IdMode.SINGLE:
-        _refuse_groups(gid, as_root=as_root)
-        uid_range = gid_range = None
-    uid_map = idmap.outer_map(uid, uid_range)
-    return Identity(uid, gid, mode, uid_map, idmap.outer_map(gid, gid_range), as_root)
-
-
-def _service_user(name: str) -> tuple[int, int, str]:
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        return DEFAULT_SERVICE_ID, DEFAULT_SERVICE_ID, name
-    if entry.pw_uid == 0 or entry.pw_gid == 0:
-        remedy = "name an ordinary user as service_user"
-        raise HostError("SERVICE_USER_IS_ROOT", f"cannot serve as {name}, who is root", remedy)
-    return entry.pw_uid, entry.pw_gid, name
-
-
-def _own_user() -> tuple[int, int, str]:
-    uid = os.getuid()
-    try:
-        return uid, os.getgid(), pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return uid, os.getgid(), str(uid)
-
-
-def _ranges(path: str, name: str, uid: int) -> tuple[Range, ...]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return idmap.parse_ranges(file.read(), (name, str(uid)))
-    except FileNotFoundError:
-        return ()
-
-
-def _choose_mode(forced: IdMode | None, uid_range: Range | None, gid_range: Range | None) -> IdMode:
-    enough = all(range_ and range_.size >= idmap.LEAST_RANGE for range_ in (uid_range, gid_range))
-    if forced is IdMode.RANGE and not enough:
-        raise HostError(
-            "NO_SUBORDINATE_IDS",
-            "cannot give jobs ids of their own: /etc/subuid and /etc/subgid have no range for "
-            "this user",
-            "run: usermod --add-subuids 200000-265535 --add-subgids 200000-265535 USER",
-        )
-    if forced is not None:
-        return forced
-    return IdMode.RANGE if enough else IdMode.SINGLE
-
-
-def _refuse_groups(gid: int, *, as_root: bool) -> None:
-    """In `single` mode setgroups(2) is not to be had, so a job would keep the daemon's groups."""
-    groups = set(os.getgroups()) - {gid}
-    if groups and not as_root:
-        raise HostError(
-            "SUPPLEMENTARY_GROUPS",
-            f"cannot use single ids: jobs would keep this user's {len(groups)} supplementary "
-            "groups and what they may read",
-            "give the user subordinate ids (usermod --add-subuids, --add-subgids), or start "
-            "without groups",
-        )
 
 
 # --- limits ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import PreconditionError
-from sandboxd.host import IdMode
+from sandboxd.identity import IdMode
 from sandboxd.kernel import (
     cgroups,
     files,

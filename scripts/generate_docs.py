@@ -13,7 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandboxd.host import Host, Identity, IdMode, mechanisms_for
+from sandboxd.host import Host, mechanisms_for
+from sandboxd.identity import Identity, IdMode
 from sandboxd.kernel import idmap, mounts, seccomp
 from sandboxd.kernel.cgroups import UNIFIED, V1_CONTROLLERS, Rung, Tree
 from sandboxd.kernel.delegation import V2_CONTROLLERS

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxd.cli.values import parse_duration, parse_limit
 from sandboxd.errors import HostError
-from sandboxd.host import IdMode, Settings
+from sandboxd.host import Settings
+from sandboxd.identity import IdMode
 from sandboxd.kernel.cgroups import Rung
 from sandboxd.model.limits import ROW_OF, Limits
 

@@ -18,7 +18,7 @@ from sandboxd.kernel.idmap import IDS_PER_SANDBOX, Pairs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxd.host import Identity
+    from sandboxd.identity import Identity
 
 PAIRS_PER_BLOCK = 512
 LOCK_PLACE = "/tmp/sandboxd-{uid}-ids"  # noqa: S108 - made 0700, and its owner is checked

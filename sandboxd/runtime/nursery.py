@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import HostError, SandboxdError, SandboxLost, StageError
-from sandboxd.host import IdMode
+from sandboxd.identity import IdMode
 from sandboxd.kernel import idmap
 from sandboxd.runtime import channel as channels
 from sandboxd.runtime.channel import Closed, Message, ProtocolError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable
 
-    from sandboxd.host import Identity
+    from sandboxd.identity import Identity
     from sandboxd.kernel.cgroups import Tree
     from sandboxd.model.tape import Tape
 

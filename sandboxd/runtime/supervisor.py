@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from sandboxd.errors import HostError, SandboxLost
-from sandboxd.host import IdMode
+from sandboxd.identity import IdMode
 from sandboxd.kernel import delegation, idmap, seccomp
 from sandboxd.plan import (
     check_job,

@@ -15,7 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sandboxd.host import IdMode, Settings, probe_host
+from sandboxd.host import Settings, probe_host
+from sandboxd.identity import IdMode
 from sandboxd.model.job import InputFile, Job, OutputPath
 from sandboxd.model.limits import MIB, Limits
 from sandboxd.runtime.supervisor import Supervisor

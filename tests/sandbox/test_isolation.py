@@ -9,7 +9,7 @@ import signal
 import pytest
 from house import House, Running, fields_of, status_of, wait_cancelled
 
-from sandboxd.host import IdMode
+from sandboxd.identity import IdMode
 from sandboxd.model.job import DEFAULT_ENV, InputFile, Network
 from sandboxd.model.outcome import Exited, Signaled
 

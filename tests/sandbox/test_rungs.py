@@ -9,7 +9,8 @@ from conftest import unavailable
 from house import SPIN, House, descendants, eventually, fields_of, seconds
 
 from sandboxd.errors import HostError, PreconditionError
-from sandboxd.host import IdMode, Settings
+from sandboxd.host import Settings
+from sandboxd.identity import IdMode
 from sandboxd.kernel.cgroups import Rung
 from sandboxd.model.job import InputFile, OutputPath
 from sandboxd.model.limits import MIB, Limits

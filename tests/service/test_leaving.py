@@ -32,7 +32,7 @@ from post import (
 )
 
 from sandboxd.errors import HostError
-from sandboxd.host import IdMode
+from sandboxd.identity import IdMode
 from sandboxd.server.serving import SERVICE, Server
 from sandboxd.v1 import runner_service_pb2 as pb
 

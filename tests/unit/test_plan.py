@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandboxd.errors import JobError, PreconditionError
-from sandboxd.host import Host, Identity, IdMode, mechanisms_for
+from sandboxd.host import Host, mechanisms_for
+from sandboxd.identity import Identity, IdMode
 from sandboxd.kernel import cgroups, idmap, mounts, seccomp
 from sandboxd.kernel.cgroups import INIT_OVERHEAD_BYTES, UNIFIED, Rung, Tree, Write
 from sandboxd.kernel.mounts import Source

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandboxd.errors import HostError, JobError, Violation
-from sandboxd.host import Host, Identity, IdMode, Weakness
+from sandboxd.host import Host, Weakness
+from sandboxd.identity import Identity, IdMode
 from sandboxd.kernel.cgroups import Rung, Tree
 from sandboxd.model import outcome as out
 from sandboxd.model.job import InputFile, Job, Network, OutputPath
