@@ -262,6 +262,10 @@ class Nursery:
         zygote = self._zygotes.get(root)
         if zygote is not None and zygote.is_alive:
             return zygote
+        # Whoever asked may leave; what is half started would be lost with it, and is not.
+        return await asyncio.shield(asyncio.create_task(self._started_zygote(root, root_tape)))
+
+    async def _started_zygote(self, root: str, root_tape: Tape) -> Zygote:
         async with self._starting:
             zygote = self._zygotes.get(root)
             if zygote is not None and zygote.is_alive:
