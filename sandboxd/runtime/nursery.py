@@ -146,6 +146,11 @@ class Zygote:
                 self._channel.send("clone", number, *fields, fds=fds)
                 async with asyncio.timeout(REPLY_PATIENCE):
                     return await answer
+            except asyncio.CancelledError:
+                # Cancelled in the very turn in which the answer came: nobody else will take it.
+                if answer.done() and not answer.cancelled() and not answer.exception():
+                    kill_and_close(answer.result())
+                raise
             except TimeoutError:
                 self.kill()  # it answers in order: a late one would be somebody else's sandbox
                 raise StageError("clone", 0, f"no answer within {REPLY_PATIENCE:g} s") from None
