@@ -6,6 +6,7 @@ root it also does, once, what an administrator would: give the service user its 
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from dataclasses import dataclass, field, fields, replace
@@ -17,6 +18,7 @@ from sandboxd.kernel import delegation, mounts, seccomp, syscalls
 from sandboxd.kernel.cgroups import Rung, Tree
 from sandboxd.model.job import Network
 from sandboxd.model.limits import ROWS, Limits, built_in
+from sandboxd.model.policy import Action, Rule
 from sandboxd.version import __version__
 
 if TYPE_CHECKING:
@@ -144,7 +146,10 @@ def probe_host(settings: Settings | None = None) -> Host:
         defaults=_at_most(_merged(built_in("default"), settings.defaults), ceilings),
         ceilings=ceilings,
         mechanisms=mechanisms_for(tree),
-        policies=seccomp.load_policies(directories),
+        policies={
+            name: policy_on(tree, policy)
+            for name, policy in seccomp.load_policies(directories).items()
+        },
         root_sources=host_root_sources(settings.root_binds),
         weaknesses=tuple(weaknesses_for(identity, tree, landlock_abi)),
     )
@@ -250,6 +255,23 @@ def mechanisms_for(tree: Tree) -> dict[str, str]:
         "msgqueue_bytes": "rlimit MSGQUEUE",
         "address_space_bytes": "rlimit AS",
     }
+
+
+def policy_on(tree: Tree, policy: Policy) -> Policy:
+    """Give a policy as this host needs it.
+
+    Where a watchdog samples the process tree in place of a memory controller, memory that no
+    process maps would be seen by nobody: so it is refused.
+    """
+    if tree.limits_by("memory"):
+        return policy
+    rule = Rule(
+        syscalls=("memfd_create", "memfd_secret", "shmget"),
+        action=Action.ERRNO,
+        errno=errno.ENOSYS,
+        because="No memory controller is here, and the watchdog counts mapped memory only.",
+    )
+    return replace(policy, rules=(rule, *policy.rules))
 
 
 def weaknesses_for(identity: Identity, tree: Tree, landlock_abi: int) -> Iterator[Weakness]:

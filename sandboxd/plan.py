@@ -6,10 +6,9 @@ Compiles a job and the host's facts into id maps, cgroup values, and tapes. Read
 
 from __future__ import annotations
 
-import errno
 import math
 import posixpath
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import PreconditionError
@@ -36,7 +35,6 @@ from sandboxd.model.job import (
 )
 from sandboxd.model.limits import ROWS, as_text, effective, names
 from sandboxd.model.outcome import EnforcedLimit
-from sandboxd.model.policy import Action, Rule
 
 if TYPE_CHECKING:
     from sandboxd.host import Host
@@ -61,6 +59,9 @@ class Plan:
     sandbox: SandboxPlan
     limits: Limits
     policy: Policy
+    processors: tuple[int, ...]
+    watches_memory: bool
+    """Whether the daemon samples memory, because no controller limits it here."""
     cgroup_writes: tuple[cgroups.Write, ...]
     job_tape: Tape
     program_tape: Tape
@@ -78,14 +79,16 @@ def plan_run(job: Job, host: Host, processors: tuple[int, ...], filter_bytes: in
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
-    check_job(job, host)
     limits = limits_for(job, host)
     policy = policy_for(job, host)
+    _check_offers(job, host)
     placed = sum(_pages(len(file.content)) for file in job.files)
     return Plan(
         sandbox=SandboxPlan(root=job.root, proc_mode=policy.proc.value),
         limits=limits,
         policy=policy,
+        processors=processors,
+        watches_memory=host.tree.limits_by("memory") is None,
         cgroup_writes=cgroups.writes_for(host.tree, limits, placed),
         job_tape=job_tape(job, limits, placed),
         program_tape=program_tape(job, host, limits, processors, filter_bytes),
@@ -106,24 +109,7 @@ def policy_for(job: Job, host: Host) -> Policy:
     policy = host.policies.get(job.policy)
     if policy is None:
         raise _unknown("POLICY_UNKNOWN", "policy", job.policy, host.policies)
-    return policy_on(host, policy)
-
-
-def policy_on(host: Host, policy: Policy) -> Policy:
-    """Give the policy as this host needs it.
-
-    Where a watchdog samples the process tree in place of a memory controller, memory that no
-    process maps would be seen by nobody: so it is refused.
-    """
-    if host.tree.limits_by("memory"):
-        return policy
-    rule = Rule(
-        syscalls=("memfd_create", "memfd_secret", "shmget"),
-        action=Action.ERRNO,
-        errno=errno.ENOSYS,
-        because="No memory controller is here, and the watchdog counts mapped memory only.",
-    )
-    return replace(policy, rules=(rule, *policy.rules))
+    return policy
 
 
 def processor_count_for(limits: Limits) -> int:
@@ -219,6 +205,10 @@ def check_job(job: Job, host: Host) -> None:
     """
     limits_for(job, host)
     policy_for(job, host)
+    _check_offers(job, host)
+
+
+def _check_offers(job: Job, host: Host) -> None:
     if job.root not in host.roots:
         raise _unknown("ROOT_UNKNOWN", "root", job.root, host.roots)
     if job.network not in host.networks:
@@ -275,7 +265,7 @@ def _enforced(limits: Limits, host: Host) -> tuple[EnforcedLimit, ...]:
             mechanism = host.mechanisms[row.name]
             if row.name == "cpu_count" and cgroups.cpu_quota_us(limits) is None:
                 mechanism = "affinity"
-            elif row.name == "cpu_count" and "," not in mechanism:
+            elif row.name == "cpu_count" and not host.tree.limits_by("cpu"):
                 value = float(processor_count_for(limits))  # nothing here holds a fraction
             found.append(EnforcedLimit(row.name, as_text(row, value), mechanism))
     return tuple(found)

@@ -16,6 +16,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandboxd.kernel import syscalls
 from sandboxd.model.tape import Operation, Verb, descriptor
 
 if TYPE_CHECKING:
@@ -246,16 +247,16 @@ class SandboxCgroup:
 
     def usage(self) -> CgroupUsage:
         """Read everything that the leaf counted."""
+        cpu: timedelta | None
         user = system = peak = peak_processes = None
         throttled = timedelta()
-        cpu = self.cpu_time()
         if self._tree.unified:
             stat = _read_pairs(self._join(UNIFIED, "program/cpu.stat"))
             cpu = timedelta(microseconds=stat["usage_usec"])
             user = timedelta(microseconds=stat["user_usec"])
             system = timedelta(microseconds=stat["system_usec"])
             throttled = timedelta(microseconds=stat.get("throttled_usec", 0))
-        elif "cpuacct" in self._paths:
+        elif (cpu := self.cpu_time()) is not None:
             user = _ticks(self._join("cpuacct", "program/cpuacct.usage_user"))
             system = _ticks(self._join("cpuacct", "program/cpuacct.usage_sys"))
         oom_kills = 0
@@ -274,12 +275,6 @@ class SandboxCgroup:
             stat = self._pairs("cpu", False, "cpu.stat")  # noqa: FBT003 - not v2
             throttled = timedelta(microseconds=stat.get("throttled_time", 0) // 1000)
         return CgroupUsage(cpu, user, system, peak, peak_processes, oom_kills, throttled, refused)
-
-    def is_populated(self) -> bool:
-        """Tell whether any process is left, as far as this rung can."""
-        if not self._tree.unified:
-            return False
-        return _read_pairs(self._join(UNIFIED, "cgroup.events"))["populated"] == 1
 
     def remove(self) -> bool:
         """Remove all directories; False when the kernel still holds one (EBUSY): try again."""
@@ -324,13 +319,10 @@ def hand_over(sandbox_fd: int, id_: int) -> None:
 
 
 def _write(path: str, value: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, value.encode())
+        syscalls.write_file(path, value)
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or 0), f"{path} = {value}") from None
-    finally:
-        os.close(fd)
 
 
 def _read(path: str) -> str:

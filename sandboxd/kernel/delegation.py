@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from sandboxd.kernel import syscalls
 from sandboxd.kernel.cgroups import UNIFIED, V1_CONTROLLERS, Rung, Tree
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _give(place: str, hierarchy: str, uid: int, gid: int) -> None:
         os.chown(f"{place}/{name}", uid, gid)
     if v2:
         _own_directory(f"{place}/supervisor", uid, gid)
-        _write(f"{place}/supervisor/cgroup.procs", "0")
+        syscalls.write_file(f"{place}/supervisor/cgroup.procs", "0")
     else:
         os.chown(f"{place}/tasks", uid, gid)
     os.chown(place, uid, gid)
@@ -200,9 +201,7 @@ def clear(paths: dict[str, str], patience: float = 2.0) -> None:
     """Kill what is left below these directories and remove them; gives up after `patience` s."""
     if UNIFIED in paths:
         with suppress(OSError):
-            fd = os.open(f"{paths[UNIFIED]}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
-            os.write(fd, b"1")
-            os.close(fd)
+            syscalls.write_file(f"{paths[UNIFIED]}/cgroup.kill", "1")
     deadline = time.monotonic() + patience
     while not all(_remove_tree(path) for path in paths.values()):
         if time.monotonic() > deadline:
@@ -235,20 +234,15 @@ def _enter_supervisor(path: str, controllers: Iterable[str]) -> None:
     own = own_paths(_read("/proc/self/cgroup")).get(UNIFIED, "")
     if path.endswith(own):
         for pid in _read(f"{path}/cgroup.procs").split():
-            _write(f"{leaf}/cgroup.procs", pid)
+            syscalls.write_file(f"{leaf}/cgroup.procs", pid)
     _enable(path, controllers)
 
 
 def _enable(path: str, controllers: Iterable[str]) -> None:
     enabled = " ".join(f"+{name}" for name in sorted(controllers))
-    _write(f"{path}/cgroup.subtree_control", enabled)
+    syscalls.write_file(f"{path}/cgroup.subtree_control", enabled)
 
 
 def _read(path: str) -> str:
     with open(path, encoding="utf-8") as file:
         return file.read()
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)

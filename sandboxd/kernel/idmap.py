@@ -149,24 +149,13 @@ def capabilities_dropped() -> Operation:
 def write_maps(pid: int, uid_map: str, gid_map: str) -> None:
     """Write a child's maps; the caller is root in the parent namespace (or maps only itself)."""
     for name, text in (("uid_map", uid_map), ("gid_map", gid_map)):
-        _write(f"/proc/{pid}/{name}", text)
+        syscalls.write_file(f"/proc/{pid}/{name}", text)
 
 
 def write_own_map(pid: int, uid: int, gid: int) -> None:
     """Write one-id maps without any privilege; setgroups(2) must be given up first."""
-    _write(f"/proc/{pid}/setgroups", "deny")
+    syscalls.write_file(f"/proc/{pid}/setgroups", "deny")
     write_maps(pid, f"0 {uid} 1\n", f"0 {gid} 1\n")
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        # The kernel takes a map whole or not at all, so an error here has changed nothing.
-        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
-    finally:
-        os.close(fd)
 
 
 def set_ids(id_: int, saved_id: int) -> None:
@@ -200,11 +189,6 @@ def become(uid: int, gid: int) -> None:
         raise PermissionError(1, "root is left", "setresuid")
 
 
-def drop_bounding_capabilities() -> None:
-    """Take every capability out of the bounding and ambient sets."""
-    syscalls.drop_bounding_capabilities()
-
-
 def drop_capabilities() -> None:
     """Empty all capability sets and prove it: a set that is not empty is an error."""
     syscalls.set_no_capabilities()
@@ -216,7 +200,8 @@ VERBS = {
     "set_ids": Verb(set_ids, "become user and group {0} (saved user id {1})"),
     "set_no_groups": Verb(set_no_groups, "leave every supplementary group"),
     "drop_bounding": Verb(
-        drop_bounding_capabilities, "drop every capability from the bounding and ambient sets"
+        syscalls.drop_bounding_capabilities,
+        "drop every capability from the bounding and ambient sets",
     ),
     "drop_capabilities": Verb(drop_capabilities, "empty all capability sets and verify"),
 }

@@ -5,7 +5,6 @@ Decides flags and operations. Does them, one short function a verb.
 
 from __future__ import annotations
 
-import os
 import signal
 
 from sandboxd.kernel import syscalls
@@ -55,16 +54,6 @@ def names() -> Operation:
 # --- do -------------------------------------------------------------------------------------------
 
 
-def write_file(path: str, text: str) -> None:
-    """Write a whole small file of the kernel's; a short write is an error."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        if os.write(fd, text.encode()) != len(text):
-            raise OSError(5, "short write", path)
-    finally:
-        os.close(fd)
-
-
 def die_with_parent() -> None:
     """Ask to be killed when the zygote dies, and make sure that it has not died already.
 
@@ -88,7 +77,7 @@ def set_names(host_name: str, domain_name: str) -> None:
 
 
 VERBS = {
-    "write_file": Verb(write_file, "write {1} to {0}"),
+    "write_file": Verb(syscalls.write_file, "write {1} to {0}"),
     "set_dumpable": Verb(syscalls.set_dumpable, "set dumpable to {0}"),
     "die_with_parent": Verb(die_with_parent, "die when the zygote dies"),
     "new_keyring": Verb(new_keyring, "join a new session keyring that nobody may use"),

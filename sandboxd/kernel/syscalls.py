@@ -76,7 +76,6 @@ MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2
 
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
-AT_EMPTY_PATH = 0x1000
 
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH = 0x02, 0x04, 0x08
 
@@ -100,6 +99,23 @@ def _check(result: int, what: str) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
     return result
+
+
+def write_file(path: str, text: str) -> None:
+    """Write a small file of the kernel's, whole and at once; an error names the path.
+
+    The kernel takes such a value whole or not at all, so an error has changed nothing.
+    """
+    content = text.encode()
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        written = os.write(fd, content)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
+    finally:
+        os.close(fd)
+    if written != len(content):
+        raise OSError(errno.EIO, "short write", path)
 
 
 def clone3(flags: int, cgroup_fd: int | None = None) -> tuple[int, int]:

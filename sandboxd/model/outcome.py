@@ -177,9 +177,10 @@ def decide(  # noqa: PLR0911 - one return a cause, in their order
     """Name the first cause of the end: our kill, the kernel's OOM kill, denial, signal, exit.
 
     Time over the limit at the end counts as exceeded even when the program ended by itself first:
-    the limit is a promise about the program, not about our reaction.
+    the limit is a promise about the program, not about our reaction. For the same reason a kill at
+    the wall time does not count if the program had ended just before it.
     """
-    if evidence.killed_for:
+    if evidence.killed_for and not _ended_in_time(evidence, usage, limits):
         return LimitExceeded(evidence.killed_for)
     if usage.oom_kill_count:
         return LimitExceeded("memory_bytes")
@@ -192,6 +193,11 @@ def decide(  # noqa: PLR0911 - one return a cause, in their order
     if evidence.denied_syscall is not None:
         return SyscallDenied(evidence.denied_syscall)
     return _ending_of(evidence.wait_status)
+
+
+def _ended_in_time(evidence: Evidence, usage: Usage, limits: Limits) -> bool:
+    limit = limits.wall_time
+    return evidence.killed_for == "wall_time" and limit is not None and usage.wall_time < limit
 
 
 def _ending_of(wait_status: int) -> Ending:

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandboxd.model.job import Job
+    from sandboxd.model.outcome import Ending
     from sandboxd.plan import Plan
     from sandboxd.runtime.channel import Message
     from sandboxd.runtime.sandbox import Sandbox
@@ -80,7 +82,7 @@ class Run:
         self._on_terminal: Callable[[int], None] | None = None
         self._deadlines = Deadlines(
             plan.limits,
-            max(1, len(self._processors())),
+            len(plan.processors),
             self._kill,
             cpu_time=sandbox.cpu_time,
             memory_bytes=self._watched_memory,
@@ -266,7 +268,7 @@ class Run:
 
     def _watched_memory(self) -> int | None:
         """Sample memory where no controller limits it; None where one does."""
-        if not self._mechanism("memory_bytes").startswith("watchdog"):
+        if not self._plan.watches_memory:
             return None
         usage = self._sandbox.tree_usage()
         if usage is None:
@@ -274,14 +276,6 @@ class Run:
         memory, count = self._peak_tree
         self._peak_tree = max(memory, usage.memory_bytes), max(count, usage.process_count)
         return usage.memory_bytes
-
-    def _mechanism(self, limit: str) -> str:
-        found = (entry.mechanism for entry in self._plan.enforced if entry.limit == limit)
-        return next(found, "none")
-
-    def _processors(self) -> list[int]:
-        operation = next(op for op in self._plan.program_tape if op.verb == "set_affinity")
-        return list(operation.arguments[0])
 
     def _result(self, streams: list[Captured]) -> RunResult:
         counted = self._sandbox.usage()
@@ -301,33 +295,24 @@ class Run:
             oom_kill_count=counted.oom_kill_count,
             throttled_time=counted.throttled_time,
         )
-        evidence = Evidence(
-            wait_status=self._evidence.wait_status,
-            not_started=self._evidence.not_started,
-            killed_for=self._killed_for if self._was_late(usage) else None,
-        )
-        outcome = Outcome(
-            ending=decide(evidence, usage, self._plan.limits),
-            usage=usage,
-            limits_touched=(),
-            enforced=self._plan.enforced,
-            policy_digest=self._plan.policy.digest,
-        )
+        evidence = replace(self._evidence, killed_for=self._killed_for)
+        ending = decide(evidence, usage, self._plan.limits)
         return RunResult(
-            outcome=self._touched(outcome, streams, refused=counted.processes_refused),
+            outcome=Outcome(
+                ending=ending,
+                usage=usage,
+                limits_touched=self._touched(ending, streams, refused=counted.processes_refused),
+                enforced=self._plan.enforced,
+                policy_digest=self._plan.policy.digest,
+            ),
             stdout=streams[0] if streams else Captured(),
             stderr=streams[1] if len(streams) > 1 else Captured(),
             files=tuple(self._files),
         )
 
-    def _was_late(self, usage: Usage) -> bool:
-        """Tell whether our kill was right: a program may have ended just before its deadline."""
-        limit = self._plan.limits.wall_time
-        if self._killed_for != "wall_time" or not self._ended_ns or limit is None:
-            return True
-        return usage.wall_time >= limit
-
-    def _touched(self, outcome: Outcome, streams: list[Captured], *, refused: bool) -> Outcome:
+    def _touched(
+        self, ending: Ending, streams: list[Captured], *, refused: bool
+    ) -> tuple[str, ...]:
         """Name the limits that were hit without ending the program."""
         limits = self._plan.limits
         hit = {
@@ -335,17 +320,10 @@ class Run:
             "output_bytes": any(stream.truncated for stream in streams),
             "scratch_bytes": "scratch_bytes" in self._full and bool(limits.scratch_bytes),
             "file_count": "file_count" in self._full and bool(limits.file_count),
-            "file_size_bytes": outcome.ending == Signaled("XFSZ"),
+            "file_size_bytes": ending == Signaled("XFSZ"),
         }
-        ended_by = getattr(outcome.ending, "limit", None)
-        names = tuple(name for name, was_hit in hit.items() if was_hit and name != ended_by)
-        return Outcome(
-            ending=outcome.ending,
-            usage=outcome.usage,
-            limits_touched=names,
-            enforced=outcome.enforced,
-            policy_digest=outcome.policy_digest,
-        )
+        ended_by = getattr(ending, "limit", None)
+        return tuple(name for name, was_hit in hit.items() if was_hit and name != ended_by)
 
 
 def _stdin(content: bytes) -> int:

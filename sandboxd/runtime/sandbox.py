@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 READY_PATIENCE = 10.0
 """Seconds that init may take to furnish a sandbox."""
-EXIT_PATIENCE = 2.0
-"""Seconds that init may take to exit by itself after its last report."""
 REMOVE_PATIENCE = 10.0
 """Seconds that the kernel may take to let go of a dead sandbox's cgroups."""
 
@@ -71,11 +69,12 @@ class Sandbox:
             raise StageError("cgroup", error.errno or 0, str(error.filename or "")) from error
         self._channel = AsyncChannel(ours)
         fds["channel"] = theirs.detach()
-        map_ = idmap.as_text(idmap.sandbox_map(self._pair))
-        owner = None if self._pair is None else idmap.sandbox_map(self._pair)[0].outside
+        map_ = idmap.sandbox_map(self._pair)
+        text = idmap.as_text(map_)
+        owner = None if self._pair is None else map_[0].outside
         try:
             wire = [operation.to_wire() for operation in tape]
-            self._pidfd = await zygote.clone((map_, map_, owner, wire), fds)
+            self._pidfd = await zygote.clone((text, text, owner, wire), fds)
         finally:
             for fd in fds.values():
                 os.close(fd)

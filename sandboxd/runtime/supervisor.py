@@ -23,7 +23,6 @@ from sandboxd.plan import (
     limits_for,
     plan_run,
     policy_for,
-    policy_on,
     processor_count_for,
     root_tape,
     sandbox_tape,
@@ -97,7 +96,7 @@ class Supervisor:
         await self._nursery.zygote("host", self._root_tape)  # so that no job pays for it
         if identity.started_as_root:
             for policy in self.host.policies.values():
-                self._filter(policy_on(self.host, policy))
+                self._filter(policy)
             idmap.become(identity.uid, identity.gid)
         if self._ids is not None:
             self._ids.claim()  # as the user that we are now: root follows no path of a user's

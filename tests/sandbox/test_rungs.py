@@ -200,3 +200,8 @@ def test_jobs_at_once_keep_to_themselves(ladder: House) -> None:
 
 def descendants_of(house: House) -> set[int]:
     return descendants(house.launcher())
+
+
+def test_the_host_describes_the_policy_that_is_enforced(ladder: House) -> None:
+    result = ladder.run("/bin/true")
+    assert result.outcome.policy_digest == ladder.host.policies["default"].digest

@@ -29,6 +29,7 @@ MISSING = NotStarted("ENOENT", "cannot execute x")
 OVER_CPU = Usage(cpu_time=timedelta(seconds=1, microseconds=1))
 OVER_WALL = Usage(wall_time=timedelta(seconds=3, microseconds=1))
 AT_LIMIT = Usage(cpu_time=timedelta(seconds=1), wall_time=timedelta(seconds=3))
+JUST_BEFORE = Usage(wall_time=timedelta(seconds=3, microseconds=-1))
 OOM = Usage(oom_kill_count=1)
 OOM_OVER_ALL = Usage(
     oom_kill_count=2, cpu_time=timedelta(seconds=9), wall_time=timedelta(seconds=9)
@@ -63,6 +64,9 @@ def exit_status(code: int) -> int:
             LimitExceeded("wall_time"),
         ),
         (Evidence(killed_for="output_bytes"), Usage(), LimitExceeded("output_bytes")),
+        (Evidence(killed_for="wall_time"), AT_LIMIT, LimitExceeded("wall_time")),
+        (Evidence(killed_for="wall_time"), JUST_BEFORE, Exited(0)),
+        (Evidence(killed_for="cpu_time"), JUST_BEFORE, LimitExceeded("cpu_time")),
         (Evidence(denied_syscall="ptrace", wait_status=31), Usage(), SyscallDenied("ptrace")),
         (Evidence(denied_syscall="", wait_status=31), Usage(), SyscallDenied("")),
         (Evidence(denied_syscall="ptrace"), OVER_CPU, LimitExceeded("cpu_time")),
