@@ -232,10 +232,7 @@ def mechanisms_for(tree: Tree) -> dict[str, str]:
         cpu_clock = "cgroup1 cpuacct.usage"
     pids = tree.limits_by("pids")
     cpu = tree.limits_by("cpu")
-    quota = {
-        "cgroup2": "affinity, cgroup2 cpu.max",
-        "cgroup1": "affinity, cgroup1 cpu.cfs_quota_us",
-    }
+    quota = {"cgroup2": ", cgroup2 cpu.max", "cgroup1": ", cgroup1 cpu.cfs_quota_us"}
     return {
         "cpu_time": f"deadline on {cpu_clock}",
         "wall_time": "deadline on the monotonic clock",
@@ -249,12 +246,17 @@ def mechanisms_for(tree: Tree) -> dict[str, str]:
         "file_size_bytes": "rlimit FSIZE",
         "open_file_count": "rlimit NOFILE",
         "stack_bytes": "rlimit STACK",
-        "cpu_count": quota.get(cpu or "", "affinity"),
+        "cpu_count": placement_on(tree) + quota.get(cpu or "", ""),
         "core_bytes": "rlimit CORE",
         "memlock_bytes": "rlimit MEMLOCK",
         "msgqueue_bytes": "rlimit MSGQUEUE",
         "address_space_bytes": "rlimit AS",
     }
+
+
+def placement_on(tree: Tree) -> str:
+    """Say what keeps a job on its processors; a fraction of one needs a quota besides."""
+    return "affinity, cgroup2 cpuset.cpus" if "cpuset" in tree.controllers else "affinity"
 
 
 def policy_on(tree: Tree, policy: Policy) -> Policy:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import PreconditionError
+from sandboxd.host import placement_on
 from sandboxd.identity import IdMode
 from sandboxd.kernel import (
     cgroups,
@@ -35,6 +36,7 @@ from sandboxd.model.job import (
 )
 from sandboxd.model.limits import ROWS, as_text, effective, names
 from sandboxd.model.outcome import EnforcedLimit
+from sandboxd.model.policy import ProcMode
 
 if TYPE_CHECKING:
     from sandboxd.host import Host
@@ -81,6 +83,7 @@ def plan_run(job: Job, host: Host, processors: tuple[int, ...], filter_bytes: in
     """
     limits = limits_for(job, host)
     policy = policy_for(job, host)
+    _check_nesting(policy, job, host)
     _check_offers(job, host)
     placed = sum(_pages(len(file.content)) for file in job.files)
     return Plan(
@@ -89,13 +92,13 @@ def plan_run(job: Job, host: Host, processors: tuple[int, ...], filter_bytes: in
         policy=policy,
         processors=processors,
         watches_memory=host.tree.limits_by("memory") is None,
-        cgroup_writes=cgroups.writes_for(host.tree, limits, placed),
+        cgroup_writes=cgroups.writes_for(host.tree, limits, placed, processors),
         job_tape=job_tape(job, limits, placed),
         program_tape=program_tape(job, host, limits, processors, filter_bytes),
         outputs=_outputs(job),
         terminal=_terminal(job),
         files_content=b"".join(file.content for file in job.files),
-        enforced=_enforced(limits, host),
+        enforced=_enforced(limits, host) + _not_enforced(policy),
     )
 
 
@@ -131,11 +134,17 @@ def sandbox_tape(host: Host, plan: SandboxPlan) -> Tape:
         *init_ids,
         *namespaces.init_process(),
         idmap.bounding_dropped(),  # here, not in the program: it is inherited, and paid ahead
-        namespaces.nesting_closed(),
+        *_nesting(plan),
         *mounts.sandbox_proc(plan.proc_mode),
         *mounts.scratch(idmap.PROGRAM_ID),
         namespaces.names(),
     )
+
+
+def _nesting(plan: SandboxPlan) -> Tape:
+    if plan.proc_mode == ProcMode.NESTED.value:
+        return namespaces.nesting_bounded()
+    return (namespaces.nesting_closed(),)
 
 
 def job_tape(job: Job, limits: Limits, placed_bytes: int) -> Tape:
@@ -168,20 +177,39 @@ def program_tape(
     job: Job, host: Host, limits: Limits, processors: tuple[int, ...], filter_bytes: int
 ) -> Tape:
     """Tape of the program: everything between fork and exec."""
+    policy = policy_for(job, host)
     merged = job.merge_stderr or job.terminal is not None
     descriptors = ("stdin", "stdout", "stdout" if merged else "stderr")
-    no_network = job.network is Network.NONE
+    network = job.network is not Network.NONE
     return (
         *cgroups.join(host.tree, "program"),
-        *processes.session(limits, processors, _process_rlimit(limits, host)),
+        *_session(policy, limits, host, processors),
         *(terminals.controlling() if job.terminal else ()),
         *(idmap.program_ids() if _has_range(host) else ()),
         idmap.capabilities_dropped(),
         *processes.state(descriptors, job.working_directory),
-        *landlock.restriction(host.landlock_abi, WRITABLE_PLACES, network=not no_network),
+        *(
+            landlock.scopes_only(host.landlock_abi)
+            if policy.is_nested
+            else landlock.restriction(host.landlock_abi, WRITABLE_PLACES, network=network)
+        ),
         seccomp.filter_installed(filter_bytes),
         processes.execution(job.argv, {**DEFAULT_ENV, **job.env}),
     )
+
+
+def _session(policy: Policy, limits: Limits, host: Host, processors: tuple[int, ...]) -> Tape:
+    """Give the program its session; around and inside nested sandboxes, less of it.
+
+    RLIMIT_CPU only stands behind the deadline, but would be a ceiling for what inner sandboxes may
+    ask for. And a sandboxd in a sandbox, whose ids are `single`, may set no affinity, not even the
+    one that its jobs inherit anyway.
+    """
+    if policy.is_nested:
+        limits = replace(limits, cpu_time=None)
+    session = processes.session(limits, processors, _process_rlimit(limits, host))
+    inherited = processors == host.processors and not _has_range(host)
+    return tuple(op for op in session if not (inherited and op.stage == "affinity"))
 
 
 def _process_rlimit(limits: Limits, host: Host) -> int | None:
@@ -204,8 +232,41 @@ def check_job(job: Job, host: Host) -> None:
 
     """
     limits_for(job, host)
-    policy_for(job, host)
+    _check_nesting(policy_for(job, host), job, host)
     _check_offers(job, host)
+
+
+def _check_nesting(policy: Policy, job: Job, host: Host) -> None:
+    """Refuse a sandbox for sandboxes where its limits or its init would not stand above them."""
+    if not policy.is_nested:
+        return
+    if not _has_range(host):
+        raise PreconditionError(
+            "NESTING_UNAVAILABLE",
+            f"policy {policy.name}",
+            f"cannot use policy {policy.name!r} here: a sandbox for sandboxes needs two ids of its "
+            "own, and this host gives its jobs the daemon's id (a sandboxd that runs in a sandbox "
+            "always does: nesting ends there)",
+            "give the user subordinate ids (usermod --add-subuids, --add-subgids), or use the "
+            "policy 'default'",
+        )
+    if host.tree.limits_by("memory") is None:
+        raise PreconditionError(
+            "NESTING_UNAVAILABLE",
+            f"policy {policy.name}",
+            f"cannot use policy {policy.name!r} here: its jobs may mount file systems that keep "
+            "their files in memory, and no memory controller is delegated that would count them",
+            "run the daemon where cgroups are delegated (systemd-run --user --scope -p "
+            "Delegate=yes sandboxd serve), or use the policy 'default'",
+        )
+    if "landlock" in job.require:
+        raise PreconditionError(
+            "ENFORCEMENT_UNAVAILABLE",
+            "require landlock",
+            f"cannot enforce 'landlock' under policy {policy.name!r}: Landlock's rights on files "
+            "forbid every mount",
+            "do not require it, or use the policy 'default'",
+        )
 
 
 def _check_offers(job: Job, host: Host) -> None:
@@ -264,11 +325,18 @@ def _enforced(limits: Limits, host: Host) -> tuple[EnforcedLimit, ...]:
         if value is not None:
             mechanism = host.mechanisms[row.name]
             if row.name == "cpu_count" and cgroups.cpu_quota_us(limits) is None:
-                mechanism = "affinity"
+                mechanism = placement_on(host.tree)
             elif row.name == "cpu_count" and not host.tree.limits_by("cpu"):
                 value = float(processor_count_for(limits))  # nothing here holds a fraction
             found.append(EnforcedLimit(row.name, as_text(row, value), mechanism))
     return tuple(found)
+
+
+def _not_enforced(policy: Policy) -> tuple[EnforcedLimit, ...]:
+    """Say what holds every other job but not one for sandboxes."""
+    if not policy.is_nested:
+        return ()
+    return (EnforcedLimit("landlock", "files and TCP", "none"),)
 
 
 def _pages(size: int) -> int:

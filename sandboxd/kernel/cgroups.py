@@ -48,7 +48,7 @@ class Tree(NamedTuple):
     rung: Rung
     paths: dict[str, str]
     controllers: frozenset[str] = frozenset()
-    """What the v2 tree can limit: of memory, pids, cpu."""
+    """What the v2 tree can limit: of memory, pids, cpu, cpuset."""
 
     @property
     def unified(self) -> str | None:
@@ -89,14 +89,18 @@ def directories_for(tree: Tree) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def writes_for(tree: Tree, limits: Limits, placed_bytes: int) -> tuple[Write, ...]:
+def writes_for(
+    tree: Tree, limits: Limits, placed_bytes: int, processors: tuple[int, ...]
+) -> tuple[Write, ...]:
     """Turn limits into the values of cgroup files, in the order in which they must be written."""
-    return tuple(_v2_writes(tree, limits, placed_bytes)) + tuple(
+    return tuple(_v2_writes(tree, limits, placed_bytes, processors)) + tuple(
         _v1_writes(tree, limits, placed_bytes)
     )
 
 
-def _v2_writes(tree: Tree, limits: Limits, placed_bytes: int) -> Iterator[Write]:
+def _v2_writes(
+    tree: Tree, limits: Limits, placed_bytes: int, processors: tuple[int, ...]
+) -> Iterator[Write]:
     if not tree.controllers:
         return
     enabled = " ".join(f"+{name}" for name in sorted(tree.controllers))
@@ -111,6 +115,8 @@ def _v2_writes(tree: Tree, limits: Limits, placed_bytes: int) -> Iterator[Write]
         yield Write(UNIFIED, "program/pids.max", str(limits.process_count))
     if "cpu" in tree.controllers and (quota := cpu_quota_us(limits)):
         yield Write(UNIFIED, "program/cpu.max", f"{quota} {CPU_PERIOD_US}")
+    if "cpuset" in tree.controllers:
+        yield Write(UNIFIED, "program/cpuset.cpus", ",".join(map(str, processors)))
 
 
 def _v1_writes(tree: Tree, limits: Limits, placed_bytes: int) -> Iterator[Write]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HOME = "sandboxd"
 """Our directory in each hierarchy; below it one per user id."""
-V2_CONTROLLERS = ("cpu", "memory", "pids")
+V2_CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
 _INSTANCE = re.compile(r"daemon-[0-9a-f]{8}")
 
 

@@ -42,6 +42,18 @@ def restriction(abi: int, writable: tuple[str, ...], *, network: bool) -> tuple[
     return (Operation("landlock", "restrict", (abi, handled, tcp, scopes, places)),)
 
 
+def scopes_only(abi: int) -> tuple[Operation, ...]:
+    """Let no signal and no abstract socket leave the sandbox; say nothing of files and TCP.
+
+    A ruleset that handles any right on files forbids every mount(2), which a nested sandbox needs;
+    its networks are its own. Nothing before ABI 6.
+    """
+    if abi < 6:
+        return ()
+    scopes = _SCOPE_ABSTRACT_SOCKET | _SCOPE_SIGNAL
+    return (Operation("landlock", "restrict", (abi, 0, 0, scopes, [])),)
+
+
 # --- do -------------------------------------------------------------------------------------------
 
 

@@ -30,8 +30,9 @@ from sandboxd.model.tape import Operation, Tape, Verb
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-NEW_ROOT = "/sys"
-"""Where the new root is put together: nothing that we bind lies below it, so nothing is hidden."""
+NEW_ROOT = "/proc"
+"""Where the new root is put together: nothing that we bind lies below it, so nothing is hidden, and
+it is in every sandbox, too, so that a sandboxd in there finds it."""
 
 SCRATCH = "/tmp"  # noqa: S108 - inside the sandbox
 _SCRATCH_PARTS = {"workspace": "/workspace", "shm": "/dev/shm", "tmp": SCRATCH}  # noqa: S108
@@ -146,10 +147,14 @@ def _devices() -> Iterable[Operation]:
 
 
 def sandbox_proc(mode: str) -> tuple[Operation, ...]:
-    """Mount the sandbox's own /proc: ``subset`` (processes only) or ``compat`` (full, masked).
+    """Mount the sandbox's own /proc: ``subset`` (processes only), ``compat`` (masked), ``nested``.
 
-    Both hide other users' processes, init among them: /proc/1 would tell the daemon's command line.
+    The first two hide other users' processes, init among them: /proc/1 would tell the launcher's
+    command line. The third covers and hides nothing: the kernel allows no further /proc where this
+    one is covered anywhere, and a sandboxd inside could not see its own inits to count for them.
     """
+    if mode == "nested":
+        return (Operation("proc", "mount", ("proc", "/proc", "proc", _SAFE | MS_NOEXEC, "")),)
     options = "hidepid=invisible" + (",subset=pid" if mode == "subset" else "")
     proc = Operation("proc", "mount", ("proc", "/proc", "proc", _SAFE | MS_NOEXEC, options))
     if mode == "subset":

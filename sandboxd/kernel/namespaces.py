@@ -1,4 +1,4 @@
-"""Namespaces: which ones a sandbox gets, its names, its keyring, and none below it.
+"""Namespaces: which ones a sandbox gets, its names, its keyring, and how many below it.
 
 Decides flags and operations. Does them, one short function a verb.
 """
@@ -19,6 +19,10 @@ SANDBOX_FLAGS = (
     | syscalls.CLONE_NEWUTS
 )
 """Six of the seven; the program enters the cgroup namespace itself, once it is in its cgroup."""
+
+MAX_NESTED = {"user": 128, "net": 128, "mnt": 256}
+"""How many namespaces a nested job may have: a sandboxd inside needs one of each a sandbox, and a
+few for itself."""
 
 HOST_NAME = "sandbox"
 DOMAIN_NAME = "sandbox.invalid"
@@ -44,6 +48,18 @@ def init_process() -> tuple[Operation, ...]:
 def nesting_closed() -> Operation:
     """Forbid user namespaces below this one, and so all others to a process without capability."""
     return Operation("nesting", "write_file", ("/proc/sys/user/max_user_namespaces", "0"))
+
+
+def nesting_bounded() -> tuple[Operation, ...]:
+    """Let the program make namespaces below this one, but not so many that the host notices.
+
+    The kernel counts each one in all user namespaces above it, too, so these counts hold for
+    whatever is nested. It frees a network namespace only some time after its end.
+    """
+    return tuple(
+        Operation("nesting", "write_file", (f"/proc/sys/user/max_{kind}_namespaces", str(count)))
+        for kind, count in MAX_NESTED.items()
+    )
 
 
 def names() -> Operation:

@@ -67,6 +67,8 @@ CONSTANTS: Mapping[str, int] = {
     "SECCOMP_FILTER_FLAG_NEW_LISTENER": 1 << 3,
     # Of keyctl.
     "KEYCTL_JOIN_SESSION_KEYRING": 1,
+    "KEYCTL_SETPERM": 5,
+    "KEY_SPEC_SESSION_KEYRING": 0xFFFFFFFD,
 }
 """Names that a rule may use for an argument's value or mask, joined by "|"."""
 
@@ -104,11 +106,14 @@ class Action(Enum):
 
 
 class ProcMode(Enum):
-    """How much of /proc the policy's sandboxes see."""
+    """How much of /proc the policy's sandboxes see, and whether they may make others inside."""
 
     SUBSET = "subset"
+    """Processes only, no others' among them."""
     COMPAT = "compat"
+    """All of it, with what is sensitive covered."""
     NESTED = "nested"
+    """All of it, with user namespaces: what a sandbox within the sandbox needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,11 @@ class Policy:
     description: str
     rules: tuple[Rule, ...]
     proc: ProcMode = ProcMode.SUBSET
+
+    @property
+    def is_nested(self) -> bool:
+        """Tell whether its jobs may make sandboxes of their own."""
+        return self.proc is ProcMode.NESTED
 
     @cached_property
     def digest(self) -> str:
