@@ -1,9 +1,9 @@
 # Every target works alone, first, on a fresh machine: `install` brings what is missing.
 
-.PHONY: help install demo test lint format proto docs bench clean
+.PHONY: help install demo test test-vm lint format proto docs bench clean
 
 help:  ## Show this.
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
 
 install:  ## Install what is missing and build .venv.
 	@scripts/install.sh
@@ -13,6 +13,10 @@ demo: install  ## Start a server, compile and run a program through gRPC, show t
 
 test: install  ## Run the tests, as an ordinary user. LANES="unit sandbox service" chooses.
 	@scripts/test.sh $(LANES)
+
+test-vm:  ## Boot stock Debian guests and run the acceptance set there. Root builds their images.
+	@scripts/install.sh e2fsprogs mmdebstrap qemu-system-x86
+	.venv/bin/python tests/vm/lane.py
 
 lint: install  ## Run every static check.
 	@scripts/lint.sh

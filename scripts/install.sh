@@ -3,10 +3,12 @@
 #
 #   scripts/install.sh [PACKAGE...]    further Debian packages to install
 #
+# SANDBOXD_EXTRA=test leaves out what only linting and generating need.
 # Works as root, or as a user with sudo; needs neither when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+extra=${SANDBOXD_EXTRA:-dev}
 
 packages=(ca-certificates g++ gcc libc6-dev libcap-dev libseccomp2 make procps uidmap "$@")
 
@@ -71,7 +73,7 @@ fi
 # interpreter one, which therefore must be a file of its own; the rest of the machine stays as it is.
 copies=()
 restriction=/proc/sys/kernel/apparmor_restrict_unprivileged_userns
-stamp_text="$root $python $("$python" --version) $(cat pyproject.toml scripts/install.sh | sha256sum)"
+stamp_text="$root $extra $python $("$python" --version) $(cat pyproject.toml scripts/install.sh | sha256sum)"
 if [ "$(cat $restriction 2>/dev/null || echo 0)" = 1 ]; then
   copies=(--copies)
   stamp_text+=" $(cat /proc/sys/kernel/random/boot_id)" # a loaded profile is gone after a reboot
@@ -87,7 +89,7 @@ if ! .venv/bin/python -c "import sys; sys.exit(sys.prefix != '$root/.venv')" 2>/
   rm -rf .venv
 fi
 "$python" -m venv "${copies[@]}" .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e ".[$extra]"
 .venv/bin/python -m compileall -q sandboxd # another user may read it, but not write beside it
 
 if [ "${#copies[@]}" -gt 0 ]; then

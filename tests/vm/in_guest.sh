@@ -1,0 +1,82 @@
+#!/bin/bash
+# What happens in a guest. Everything of sandboxd runs as the ordinary user `judge`, in that user's
+# own systemd manager, but for what an administrator does. Names and times go to `steps`, all output
+# to `log`, JUnit files beside them; lane.py reads them.
+set -u
+results=/var/tmp/results
+mkdir -m 1777 $results
+exec >$results/log 2>&1
+home=/home/judge/sandboxd
+runtime=/run/user/$(id -u judge)
+failed=()
+# Of languages that a guest does not have; the machine that boots the guests runs these tests.
+elsewhere=()
+for test in a_java_program_compiles_and_runs node_runs_with_a_worker git_commits \
+  a_server_and_its_client_meet_on_loopback a_go_program_compiles_and_runs; do
+  elsewhere+=(--deselect "tests/sandbox/test_toolchains.py::test_$test")
+done
+
+note() { echo "$*" | tee -a $results/steps; }
+
+step() {
+  local name=$1 began=$SECONDS
+  shift
+  echo "=== $name"
+  if "$@"; then
+    note "$name: $((SECONDS - began)) s"
+  else
+    note "$name: FAILED after $((SECONDS - began)) s"
+    failed+=("$name")
+  fi
+}
+
+# Runs a command as a service of the user's manager, which delegates its cgroup.
+as_user() {
+  runuser -u judge -- env XDG_RUNTIME_DIR="$runtime" \
+    systemd-run --user --quiet --wait --pipe --collect --working-directory=$home -p Delegate=yes \
+    -E CI=true -E SANDBOXD_EXTRA=test -E SANDBOXD_REQUIRE_SANDBOX=1 "$@"
+}
+
+# Prints the pytest command for one file or folder, whose JUnit file bears its name.
+pytest() { echo ".venv/bin/python -m pytest -p no:cacheprovider -q --junitxml=$results/$1.xml"; }
+
+user_tests() { as_user $(pytest "$1") "tests/vm/inside/test_$1.py"; }
+root_tests() { $(pytest "$1") "tests/vm/inside/test_$1.py"; }
+lane() { as_user scripts/test.sh "$1" -- -q "--junitxml=$results/$1.xml" "${@:2}"; }
+
+# A tree that an administrator prepared, with one controller alone.
+partial_tests() {
+  local place=/sys/fs/cgroup/partial
+  mkdir -p $place/judge/supervisor
+  echo +memory >$place/cgroup.subtree_control
+  chown judge $place/judge $place/judge/{cgroup.procs,cgroup.subtree_control,supervisor} \
+    $place/judge/supervisor/cgroup.procs
+  # shellcheck disable=SC2016 # $1 is the inner shell's
+  bash -c 'echo 0 >"$1/judge/supervisor/cgroup.procs"; shift; exec "$@"' - $place \
+    runuser -u judge -- $(pytest partial) tests/vm/inside/test_partial.py
+}
+
+# What a start as root prepares: every controller of the machine, cpuset among them.
+prepared_tests() {
+  CI=true SANDBOXD_REQUIRE_SANDBOX=1 .venv/bin/python scripts/as_test_user.py \
+    $(pytest prepared) tests/sandbox/test_rungs.py tests/vm/inside/test_cgroup2.py
+}
+
+note "$(uname -r), booted after $(cut -d. -f1 /proc/uptime) s"
+install -d -o judge -g judge $home
+tar -C /mnt/checkout --exclude=./lost+found -c . | runuser -u judge -- tar -C $home -x
+cd $home || exit 1
+step install as_user scripts/install.sh
+step doctor-table as_user .venv/bin/sandboxd doctor
+step doctor user_tests doctor
+step demo as_user make demo
+step cgroup2 user_tests cgroup2
+step partial partial_tests
+step prepared prepared_tests
+step restart user_tests restart
+step sandbox lane sandbox "${elsewhere[@]}"
+step service lane service
+step setup root_tests setup
+[ "${#failed[@]}" -gt 0 ] || note "all passed"
+tar -C ${results%/*} -cf /dev/vdc results
+sync
