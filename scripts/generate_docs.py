@@ -1,4 +1,4 @@
-"""Generates docs/limits.md and docs/stages.md from the code that they describe.
+"""Generates docs/limits.md, docs/rungs.md and docs/stages.md from the code that they describe.
 
     python scripts/generate_docs.py            writes
     python scripts/generate_docs.py --check    only compares; exits 1 when something differs
@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandboxd.host import Host, mechanisms_for
+from sandboxd.host import Host, mechanisms_for, weaknesses_for
 from sandboxd.identity import Identity, IdMode
 from sandboxd.kernel import idmap, mounts, seccomp
 from sandboxd.kernel.cgroups import UNIFIED, V1_CONTROLLERS, Rung, Tree
@@ -88,9 +88,10 @@ PURPOSES = {
 
 
 def main() -> int:
-    """Write both files, or compare them; give the exit code."""
+    """Write the files, or compare them; give the exit code."""
     stale = 0
-    for name, text in (("limits.md", limits_page()), ("stages.md", stages_page())):
+    pages = {"limits.md": limits_page(), "rungs.md": rungs_page(), "stages.md": stages_page()}
+    for name, text in pages.items():
         path = DOCS / name
         if "--check" not in sys.argv[1:]:
             path.write_text(text, encoding="utf-8")
@@ -172,6 +173,62 @@ def shown(row: LimitRow, value: Value) -> str:
     return f"{value:g}" if row.unit is Unit.PROCESSORS else str(value)
 
 
+# --- rungs ----------------------------------------------------------------------------------------
+
+
+RUNGS = {
+    "`v2`": (Rung.V2, "cgroup v2 with controllers: a systemd unit or scope with `Delegate=yes`"),
+    "`v1`": (Rung.V1, "cgroup v1, prepared by root at each boot (`sandboxd setup`)"),
+    "`v2-bare`": (Rung.V2_BARE, "cgroup v2 without controllers"),
+    "`none`": (Rung.NONE, "no cgroup that this user may write to"),
+}
+
+
+def rungs_page() -> str:
+    """Write what each rung of the cgroup ladder enforces, and what is weaker on it."""
+    trees = {name: a_tree(rung) for name, (rung, _) in RUNGS.items()}
+    held = {name: mechanisms_for(tree) for name, tree in trees.items()}
+    same = [row.name for row in ROWS if len({by[row.name] for by in held.values()}) == 1]
+    rows = [
+        f"| `{row.name}` | " + " | ".join(by[row.name] for by in held.values()) + " |"
+        for row in ROWS
+        if row.name not in same
+    ]
+    identity = a_host().identity
+    weaker = [
+        f"| {name} | `{weakness.subject}` | {weakness.cause} |"
+        for name, tree in trees.items()
+        for weakness in weaknesses_for(identity, tree, 7)
+    ]
+    return "\n".join(
+        [
+            NOTICE,
+            "",
+            "# Rungs",
+            "",
+            "What a host's cgroups can enforce, from the best rung to the weakest. The highest",
+            "that is there is used; `--cgroup` forces one; `sandboxd host` and outcomes tell it.",
+            "",
+            "| rung | what it is |",
+            "|---|---|",
+            *(f"| {name} | {text} |" for name, (_, text) in RUNGS.items()),
+            "",
+            "| limit | " + " | ".join(RUNGS) + " |",
+            "|---" * (len(RUNGS) + 1) + "|",
+            *rows,
+            "",
+            "The same on every rung: "
+            + ", ".join(f"`{n}` ({held['`none`'][n]})" for n in same)
+            + ".",
+            "",
+            "| on rung | weaker is | because |",
+            "|---|---|---|",
+            *weaker,
+            "",
+        ]
+    )
+
+
 # --- stages ---------------------------------------------------------------------------------------
 
 
@@ -251,6 +308,8 @@ def a_tree(rung: Rung) -> Tree:
     unified = {UNIFIED: "/v2"}
     if rung is Rung.V2:
         return Tree(rung, unified, frozenset(V2_CONTROLLERS))
+    if rung is not Rung.V1:
+        return Tree(rung, unified if rung is Rung.V2_BARE else {})
     return Tree(rung, unified | {name: f"/{name}" for name in V1_CONTROLLERS})
 
 

@@ -14,7 +14,9 @@ from sandboxd.version import __version__
 COMMANDS = {
     "run": "Run one program in a fresh sandbox, here and now.",
     "serve": "Serve jobs over gRPC.",
+    "doctor": "Check this host: what is missing, why, and what mends it.",
     "host": "Show what this host, or a server's, offers and enforces.",
+    "setup": "Prepare this host, once, as root; or take that back.",
     "policy": "List and show seccomp policies.",
 }
 HOST_FAULT = 125

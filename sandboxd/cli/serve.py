@@ -50,14 +50,16 @@ async def _serve(config: Config) -> None:
     from sandboxd.host import probe_host  # noqa: PLC0415 - `--help` must stay fast
     from sandboxd.runtime.supervisor import Supervisor  # noqa: PLC0415 - the same
     from sandboxd.server.serving import Server  # noqa: PLC0415 - the same
+    from sandboxd.server.systemd import Manager, take_socket  # noqa: PLC0415 - the same
 
+    manager, waiting = Manager.of(os.environ), take_socket(os.environ)
     host = probe_host(config.settings)
     listen = config.listen or (default_socket(),)
     for address in listen:
         _make_way_for(address, host)
     async with (
         Supervisor(host) as supervisor,
-        Server(supervisor, listen, grace=config.grace) as server,
+        Server(supervisor, listen, grace=config.grace, manager=manager, waiting=waiting) as server,
     ):
         for weakness in host.weaknesses:
             log.warning("weaker: %s: %s", weakness.subject, weakness.cause)

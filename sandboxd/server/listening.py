@@ -1,24 +1,37 @@
 """Addresses to listen on: `unix:PATH` for the owner alone, `HOST:PORT` on loopback.
 
-Decides which addresses are safe without authentication, and makes way for a new socket.
+Decides which addresses are safe without authentication, and makes way for a new socket. Beside a
+socket of systemd, leads clients from there to the server's own (docs/decisions/0007).
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import os
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import grpc
 
 UNIX = "unix:"
+
+CONNECT_AGAIN = bytes.fromhex("000000 04 00 00000000") + bytes.fromhex(
+    "000008 07 00 00000000 00000000 00000000"
+)
+"""An HTTP/2 server's empty SETTINGS, and GOAWAY before stream 1: no call of yours was looked at. A
+gRPC client then sends its calls again, on a new connection."""
+GOODBYE_SECONDS = 5.0
+"""How long a client that was told to connect again may hold the old connection."""
 
 MAX_SOCKET_PATH_BYTES = 107
 """unix(7): sun_path has 108 with its NUL."""
@@ -108,6 +121,67 @@ def _remove_dead(path: Path) -> None:
                 path, "another server listens there", "stop that server or choose another path"
             )
     path.unlink()
+
+
+class Door:
+    """A link by which clients come in: to systemd's socket, or while we serve to the server's own.
+
+    gRPC cannot be given an open socket. So calls that come while nobody serves wait in systemd's,
+    and are sent to ours as soon as it listens: nothing stands between a client and gRPC.
+    """
+
+    def __init__(self, waiting: socket.socket, links: Sequence[Path]) -> None:
+        """Take systemd's socket, and where clients look for a server."""
+        self._waiting = waiting
+        self._room = Path(waiting.getsockname())
+        self._links = links
+        self.serving = self._room.with_name("serving.sock")
+        """Where gRPC must listen."""
+
+    def check(self) -> None:
+        """See to it that nothing but a link is in the way.
+
+        Raises:
+            HostError: something else is.
+
+        """
+        for link in self._links:
+            if not link.is_symlink():
+                make_way(link)
+
+    async def open(self) -> None:
+        """Lead all clients to the server's own socket, those that wait too."""
+        self._lead_to(self.serving)
+        self._usher = await asyncio.start_server(
+            _send_on, sock=self._waiting.dup(), backlog=socket.SOMAXCONN
+        )
+
+    def close(self) -> None:
+        """Let clients wait in systemd's socket for the next server."""
+        self._usher.close()
+        self._lead_to(self._room)
+
+    def _lead_to(self, target: Path) -> None:
+        for link in self._links:
+            fresh = link.with_name(f".{link.name}.{os.getpid()}")
+            try:
+                with suppress(FileNotFoundError):
+                    fresh.unlink()
+                fresh.symlink_to(target)
+                fresh.replace(link)
+            except OSError as error:
+                remedy = "let its directory belong to the service's user"
+                raise _cannot_listen(link, error.strerror or "", remedy) from error
+
+
+async def _send_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError, TimeoutError):
+        writer.write(CONNECT_AGAIN)
+        writer.write_eof()
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            while await reader.read(1 << 16):
+                pass
+    writer.close()
 
 
 def _add(server: grpc.aio.Server, address: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import grpc
@@ -17,11 +18,13 @@ from grpc_reflection.v1alpha import reflection
 from sandboxd.model.job import MAX_INPUT_BYTES
 from sandboxd.model.limits import MIB
 from sandboxd.server.admission import Admission
-from sandboxd.server.listening import bind
+from sandboxd.server.listening import UNIX, Door, bind
 from sandboxd.server.service import DESCRIPTOR, ReadsRequests, RunnerService
+from sandboxd.server.systemd import Manager
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from datetime import timedelta
     from types import TracebackType
@@ -55,15 +58,22 @@ class Server:
         listen: Sequence[str],
         *,
         grace: timedelta | None = None,
+        manager: Manager | None = None,
+        waiting: socket.socket | None = None,
     ) -> None:
         """Take the addresses, and how long jobs may still run when the server leaves.
 
         Without a grace they run to their end. The host says how many run at once and how many wait.
+        `manager` hears of each state. `waiting` is the manager's socket, in which clients wait when
+        there is no server; while there is one, the unix addresses are links past it.
         """
         self.addresses: tuple[str, ...] = ()
         """Where the server really listens, once its context is entered."""
         self._listen = listen
         self._grace = grace
+        self._manager = manager or Manager(None, None)
+        links = [Path(a.removeprefix(UNIX)) for a in listen if a.startswith(UNIX)]
+        self._door = Door(waiting, links) if waiting else None
         self.admission = Admission(supervisor.host.slot_count, supervisor.host.queue_length)
         """The queue before the supervisor."""
         self._service = RunnerService(supervisor, self.admission)
@@ -86,12 +96,23 @@ class Server:
         )
         await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
         try:
-            self.addresses = tuple(bind(self._server, address) for address in self._listen)
+            self.addresses = self._bind()
             await self._server.start()
+            if self._door:
+                await self._door.open()
         except BaseException:
             await self._server.stop(None)
             raise
+        self._heart = asyncio.create_task(self._manager.watch())
         return self
+
+    def _bind(self) -> tuple[str, ...]:
+        """Listen on every address; give those where clients find us."""
+        if self._door is None:
+            return tuple(bind(self._server, address) for address in self._listen)
+        self._door.check()
+        bind(self._server, f"{UNIX}{self._door.serving}")
+        return tuple(a if a.startswith(UNIX) else bind(self._server, a) for a in self._listen)
 
     async def __aexit__(
         self,
@@ -102,7 +123,10 @@ class Server:
         """Leave gracefully; at once when an error is on its way out."""
         if kind is not None:
             self._hurrying.set()
-        await self.drain()
+        try:
+            await self.drain()
+        finally:
+            self._heart.cancel()
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second signal cancels what still runs."""
@@ -110,6 +134,7 @@ class Server:
         signals = (signal.SIGTERM, signal.SIGINT)
         for number in signals:
             loop.add_signal_handler(number, self.leave)
+        self._manager.tell("READY=1", f"STATUS=serving on {', '.join(self.addresses)}")
         try:
             await self._leaving.wait()
             await self.drain()
@@ -127,6 +152,10 @@ class Server:
         When it returns no job runs any more: those cut short have been killed and cleaned up.
         """
         self._leaving.set()
+        self._manager.tell("STOPPING=1", "STATUS=draining: admitted jobs end, new ones are refused")
+        if self._door:
+            self._door.close()
+            self._door = None
         await self._health.enter_graceful_shutdown()
         ended = asyncio.ensure_future(self.admission.drain())
         hurried = asyncio.ensure_future(self._hurrying.wait())

@@ -28,6 +28,7 @@ step() {
     note "$name: FAILED after $((SECONDS - began)) s"
     failed+=("$name")
   fi
+  tar -C ${results%/*} -cf /dev/vdc results # what is known by now outlasts whatever comes next
 }
 
 # Runs a command as a service of the user's manager, which delegates its cgroup.
@@ -38,11 +39,11 @@ as_user() {
 }
 
 # Prints the pytest command for one file or folder, whose JUnit file bears its name.
-pytest() { echo ".venv/bin/python -m pytest -p no:cacheprovider -q --junitxml=$results/$1.xml"; }
+pytest() { echo ".venv/bin/python -m pytest -p no:cacheprovider -q --durations=15 --junitxml=$results/$1.xml"; }
 
 user_tests() { as_user $(pytest "$1") "tests/vm/inside/test_$1.py"; }
 root_tests() { $(pytest "$1") "tests/vm/inside/test_$1.py"; }
-lane() { as_user scripts/test.sh "$1" -- -q "--junitxml=$results/$1.xml" "${@:2}"; }
+lane() { as_user scripts/test.sh "$1" -- -q --durations=40 "--junitxml=$results/$1.xml" "${@:2}"; }
 
 # A tree that an administrator prepared, with one controller alone.
 partial_tests() {

@@ -1,0 +1,1 @@
+"""Preparing a host once, as root: what is to be changed, doing it, and taking it back."""
