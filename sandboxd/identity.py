@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 
 from sandboxd.errors import HostError
 from sandboxd.kernel import idmap
+from sandboxd.kernel.idmap import Range
 
 if TYPE_CHECKING:
-    from sandboxd.kernel.idmap import Map, Range
+    from sandboxd.kernel.idmap import Map
 
 DEFAULT_SERVICE_ID = 59990
 """User and group id to drop to when the service user does not exist: nobody's on Debian."""
-DEFAULT_RANGE_START = 1_878_982_656
-DEFAULT_RANGE_COUNT = 65536
-"""The range that root takes when /etc/subuid gives the service user none: the last 64 Ki of those
-that systemd sets aside for user namespaces, far above every ordinary user."""
+DEFAULT_RANGES = (Range(1_878_982_656, 65536), Range(2048, 57000))
+"""What root takes when /etc/subuid gives the service user no range: the first that is mapped here.
+The last 64 Ki of those that systemd sets aside for user namespaces, far above every ordinary user;
+and, for root of a user namespace that has 64 Ki ids in all, what lies below the service user."""
 
 
 class IdMode(Enum):
@@ -65,13 +66,23 @@ def identify(service_user: str, forced: IdMode | None) -> Identity:
     uid_range = idmap.largest(_ranges("/etc/subuid", name, uid), uid)
     gid_range = idmap.largest(_ranges("/etc/subgid", name, uid), gid)
     if as_root and not (uid_range and gid_range):
-        uid_range = gid_range = idmap.Range(DEFAULT_RANGE_START, DEFAULT_RANGE_COUNT)
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            uid_range = gid_range = default_range(file.read())
     mode = _choose_mode(forced, uid_range, gid_range)
     if mode is IdMode.SINGLE:
         _refuse_groups(gid, as_root=as_root)
         uid_range = gid_range = None
     uid_map = idmap.outer_map(uid, uid_range)
     return Identity(uid, gid, mode, uid_map, idmap.outer_map(gid, gid_range), as_root)
+
+
+def default_range(uid_map: str) -> Range | None:
+    """Choose the first default range that a map, as in /proc/self/uid_map, has as a whole."""
+    lines = [tuple(map(int, line.split())) for line in uid_map.splitlines()]
+    for start, size in DEFAULT_RANGES:
+        if any(inside <= start and start + size <= inside + count for inside, _, count in lines):
+            return Range(start, size)
+    return None
 
 
 def _service_user(name: str) -> tuple[int, int, str]:

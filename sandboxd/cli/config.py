@@ -103,7 +103,7 @@ def _read(path: str | None) -> dict[str, Any]:
     if path is None:
         base = os.environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
         places = [f"{base}/sandboxd/{CONFIG_NAME}", f"/etc/sandboxd/{CONFIG_NAME}"]
-        path = next((place for place in places if Path(place).is_file()), None)
+        path = next(filter(os.path.isfile, places), None)  # one that cannot be entered has none
         if path is None:
             return {}
     try:

@@ -122,6 +122,10 @@ def prepare(uid: int, gid: int) -> None:
 def _give(place: str, hierarchy: str, uid: int, gid: int) -> None:
     os.makedirs(place, exist_ok=True)
     v2 = hierarchy == UNIFIED
+    if v2:
+        home = os.path.dirname(place)
+        _hand_down(os.path.dirname(home))
+        _hand_down(home)
     for name in ("cgroup.procs", *(("cgroup.threads", "cgroup.subtree_control") if v2 else ())):
         os.chown(f"{place}/{name}", uid, gid)
     if v2:
@@ -130,6 +134,13 @@ def _give(place: str, hierarchy: str, uid: int, gid: int) -> None:
     else:
         os.chown(f"{place}/tasks", uid, gid)
     os.chown(place, uid, gid)
+
+
+def _hand_down(path: str) -> None:
+    """Let the cgroups below limit what this one may: a controller is handed down step by step."""
+    available = frozenset(_read(f"{path}/cgroup.controllers").split())
+    with suppress(OSError):  # one with processes of its own cannot: then the rung says so
+        _enable(path, available & frozenset(V2_CONTROLLERS))
 
 
 def _own_directory(path: str, uid: int, gid: int) -> None:

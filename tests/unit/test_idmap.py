@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandboxd.identity import default_range
 from sandboxd.kernel import idmap
 from sandboxd.kernel.idmap import IDS_PER_SANDBOX, Line, Pairs, Range
 
@@ -111,3 +112,20 @@ def test_the_largest_range_without_the_own_id_is_chosen() -> None:
 def test_init_keeps_a_saved_id_only_where_v1_needs_it() -> None:
     assert idmap.init_ids(keep_saved=True).arguments == (0, -1)
     assert idmap.init_ids(keep_saved=False).arguments == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("uid_map", "start"),
+    [
+        ("         0          0 4294967295\n", 1_878_982_656),
+        ("         0     100000      65536\n", 2048),
+        ("         0       1000          1\n", None),
+        ("         0       1000          1\n         1     100000      65536\n", 2048),
+    ],
+    ids=["host", "pod", "one id", "two lines"],
+)
+def test_root_takes_a_default_range_that_is_mapped_where_it_is(
+    uid_map: str, start: int | None
+) -> None:
+    found = default_range(uid_map)
+    assert (found.start if found else None) == start
