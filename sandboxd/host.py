@@ -12,6 +12,8 @@ import resource
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
+from sandboxd.doctor.enforced import weaknesses
+from sandboxd.doctor.facts import Facts, enforcement_facts
 from sandboxd.errors import HostError
 from sandboxd.identity import Identity, IdMode, identify
 from sandboxd.kernel import delegation, mounts, seccomp, syscalls
@@ -22,7 +24,7 @@ from sandboxd.model.policy import Action, Rule
 from sandboxd.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from sandboxd.model.policy import Policy
 
@@ -85,6 +87,8 @@ class Host:
     policies: Mapping[str, Policy]
     root_sources: tuple[mounts.Source, ...]
     weaknesses: tuple[Weakness, ...]
+    facts: Facts = field(default_factory=Facts)
+    """What the weaknesses follow from."""
     roots: tuple[str, ...] = ("host",)
     networks: tuple[Network, ...] = (Network.NONE, Network.LOOPBACK)
 
@@ -129,6 +133,8 @@ def probe_host(settings: Settings | None = None) -> Host:
     tree = _find_tree(identity, settings.cgroup)
     processors = tuple(sorted(os.sched_getaffinity(0)))
     landlock_abi = syscalls.landlock_abi()
+    forced = settings.cgroup, settings.id_mode
+    facts = enforcement_facts(identity, tree, landlock_abi, *forced)
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     own = _own_ceilings(len(processors), memory_bytes, identity.mode)
     ceilings = _merged(own, settings.ceilings)
@@ -151,7 +157,8 @@ def probe_host(settings: Settings | None = None) -> Host:
             for name, policy in seccomp.load_policies(directories).items()
         },
         root_sources=host_root_sources(settings.root_binds),
-        weaknesses=tuple(weaknesses_for(identity, tree, landlock_abi)),
+        weaknesses=_weaknesses(facts),
+        facts=facts,
     )
 
 
@@ -159,7 +166,11 @@ def probe_host(settings: Settings | None = None) -> Host:
 
 
 def _find_tree(identity: Identity, forced: Rung | None) -> Tree:
-    tree = delegation.find(identity.uid, forced)
+    try:
+        tree = delegation.find(identity.uid, forced)
+    except OSError as error:
+        text = f"cannot read {error.filename}: {error.strerror}"
+        raise HostError("PROC_UNREADABLE", text, "mount -t proc proc /proc") from error
     if forced is not None and tree.rung is not forced:
         raise HostError(
             "CGROUP_RUNG_UNAVAILABLE",
@@ -276,43 +287,15 @@ def policy_on(tree: Tree, policy: Policy) -> Policy:
     return replace(policy, rules=(rule, *policy.rules))
 
 
-def weaknesses_for(identity: Identity, tree: Tree, landlock_abi: int) -> Iterator[Weakness]:
-    """Say what is weaker here than it could be."""
-    if identity.mode is IdMode.SINGLE:
-        yield Weakness(
-            "ids",
-            "jobs run under the daemon's own user id: /etc/subuid and /etc/subgid give it no range",
-            "usermod --add-subuids 200000-265535 --add-subgids 200000-265535 USER",
-        )
-    if not tree.limits_by("memory"):
-        yield Weakness(
-            "memory_bytes",
-            "no memory controller is delegated: a watchdog samples the process tree instead, files "
-            "in scratch space and socket buffers come on top, shared anonymous memory can hide, "
-            "and memfd_create and shmget are refused",
-            "systemd-run --user --scope -p Delegate=yes sandboxd serve",
-        )
-    if not tree.limits_by("pids"):
-        yield Weakness(
-            "process_count",
-            "no pids controller is delegated: an rlimit counts instead",
-            "systemd-run --user --scope -p Delegate=yes sandboxd serve",
-        )
-    if tree.rung is Rung.V1:
-        yield Weakness(
-            "cgroup_rung",
-            "the memory controller is of cgroup v1: an OOM kill ends one process, not the job",
-            "boot with systemd.unified_cgroup_hierarchy=1",
-        )
-    if tree.rung is Rung.NONE:
-        yield Weakness(
-            "cpu_time",
-            "no cgroup is delegated: processor time is summed over the process tree, in ticks, and "
-            "children that a program does not wait for hide theirs: wall_time bounds it",
-            "systemd-run --user --scope -p Delegate=yes sandboxd serve",
-        )
-    if not landlock_abi:
-        yield Weakness("landlock", "this kernel has no Landlock", "use Linux 5.13 or later")
+def weaknesses_for(identity: Identity, tree: Tree, landlock_abi: int) -> tuple[Weakness, ...]:
+    """Say what is weaker than it could be on a host of which no more is known."""
+    return _weaknesses(Facts(identity=identity, tree=tree, landlock_abi=landlock_abi))
+
+
+def _weaknesses(facts: Facts) -> tuple[Weakness, ...]:
+    return tuple(
+        Weakness(finding.name, finding.cause, finding.remedy) for finding in weaknesses(facts)
+    )
 
 
 def host_root_sources(binds: tuple[str, ...]) -> tuple[mounts.Source, ...]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import HostError, SandboxdError, SandboxLost, StageError
-from sandboxd.identity import IdMode
 from sandboxd.kernel import idmap
 from sandboxd.runtime import channel as channels
 from sandboxd.runtime.channel import Closed, Message, ProtocolError
@@ -240,17 +239,19 @@ class Nursery:
         fds = {} if namespace is None else {"user_namespace": namespace}
         with suppress(Closed):  # then the answer below tells
             self._channel.send("enter", *self._orders(), fds=fds)
-        for lock_fd in self._lock_fds:
-            self.hold(lock_fd)
         try:
             message = await expect(self._channel, "entered", ENTER_PATIENCE, "outer_namespace")
         except StageError as error:
             await self.close()
-            raise _cannot_enter(error, self._identity.mode) from error
+            raise in_doctors_words(error, self._identity) or _cannot_enter(error) from error
         if self._namespace_fd is not None:
             os.close(self._namespace_fd)
         self._namespace_fd = message.fds.pop("user_namespace")
         message.close()
+        # Only now: a launcher that ends with something unread resets the channel, and what it said
+        # last would be lost. Before it has entered it has nothing to clear.
+        for lock_fd in self._lock_fds:
+            self.hold(lock_fd)
 
     def hold(self, lock_fd: int) -> None:
         """Have the launcher hold one more lock; its successor inherits all of `lock_fds`."""
@@ -378,13 +379,19 @@ async def _wait_for(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _cannot_enter(error: StageError, mode: IdMode) -> HostError:
-    remedy = "run `sandboxd host` as the same user"
-    if mode is IdMode.RANGE and "map" in error.detail:
-        remedy = (
-            "install newuidmap (package uidmap) and do not start the daemon with no_new_privs "
-            "(systemd NoNewPrivileges=, Kubernetes allowPrivilegeEscalation: false)"
-        )
-    elif error.detail == "unshare":
-        remedy = "allow user namespaces (sysctl user.max_user_namespaces, AppArmor's userns rules)"
+def in_doctors_words(error: StageError, identity: Identity) -> HostError | None:
+    """Say why this host refuses what a sandbox needs; None where the host is not to blame."""
+    try:
+        from sandboxd.doctor.failures import diagnose  # noqa: PLC0415 - hardly ever needed
+    except (ImportError, OSError):  # given up with root: our code may lie where only root reads
+        return None
+    diagnosis = diagnose(error.stage, error.errno, error.detail, identity)
+    if diagnosis is None:
+        return None
+    text, remedy = diagnosis
+    return HostError("NAMESPACE_UNAVAILABLE", f"cannot make a sandbox here: {text}", remedy)
+
+
+def _cannot_enter(error: StageError) -> HostError:
+    remedy = "run `sandboxd doctor` as the same user"
     return HostError("NAMESPACE_UNAVAILABLE", f"cannot enter a user namespace: {error}", remedy)

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from sandboxd.errors import HostError, SandboxLost
+from sandboxd.errors import HostError, SandboxLost, StageError
 from sandboxd.identity import IdMode
 from sandboxd.kernel import delegation, idmap, seccomp
 from sandboxd.plan import (
@@ -29,7 +29,7 @@ from sandboxd.plan import (
 )
 from sandboxd.runtime.channel import sealed_memory
 from sandboxd.runtime.hostids import HostIds
-from sandboxd.runtime.nursery import Nursery
+from sandboxd.runtime.nursery import Nursery, in_doctors_words
 from sandboxd.runtime.run import Run
 from sandboxd.runtime.sandbox import Sandbox
 
@@ -93,7 +93,13 @@ class Supervisor:
             raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
         self._nursery = Nursery(identity, self._tree, self._lock_fds)
         await self._nursery.start()
-        await self._nursery.zygote("host", self._root_tape)  # so that no job pays for it
+        try:
+            await self._nursery.zygote("host", self._root_tape)  # so that no job pays for it
+        except StageError as error:
+            refused = in_doctors_words(error, identity)
+            if refused is None:
+                raise
+            raise refused from error
         if identity.started_as_root:
             for policy in self.host.policies.values():
                 self._filter(policy)
