@@ -31,7 +31,7 @@ COMPILER_LIMITS = sandboxd.Limits(
     cpu_time=timedelta(seconds=20), memory_bytes=512 * MIB, process_count=64
 )
 SOLUTION_LIMITS = sandboxd.Limits(
-    cpu_time=timedelta(seconds=1), wall_time=timedelta(seconds=5), memory_bytes=64 * MIB
+    cpu_time=timedelta(seconds=2), wall_time=timedelta(seconds=10), memory_bytes=64 * MIB
 )
 
 

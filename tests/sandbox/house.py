@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 """Seconds after which anything that a test waits for counts as lost."""
+SLOWNESS = int(os.environ.get("SANDBOXD_TEST_SLOWNESS", "1"))
+"""How many times slower than a real machine this one is: an emulated guest is some twentyfold."""
 SPIN = "while True: pass"
 
 

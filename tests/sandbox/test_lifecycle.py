@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from house import House, Running, descendants, eventually, has, seconds, status_of
+from house import SLOWNESS, House, Running, descendants, eventually, has, seconds, status_of
 
 from sandboxd.errors import HostError, JobError, PreconditionError, StageError
 from sandboxd.model.job import InputFile, OutputPath
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 JOB_COUNT = int(os.environ.get("SANDBOXD_TEST_JOBS", "200"))
 SCRIPT = Path(__file__).with_name("fifty_jobs.py")
-DEAD_WITHIN = 1.0
+DEAD_WITHIN = 1.0 * SLOWNESS
 """Seconds, promised: after the daemon's death everything of its jobs is gone."""
 
 
@@ -402,7 +402,7 @@ for _ in range(3):
     assert sandboxd.run(["true"]).ending == sandboxd.Exited(0)
 """
     command = [sys.executable, "-W", "error", "-c", code]
-    for _ in range(3):
+    for _ in range(max(3 // SLOWNESS, 1)):
         with ExitStack() as scope:
             running = [
                 scope.enter_context(subprocess.Popen(command, env=with_path(), stderr=-1))

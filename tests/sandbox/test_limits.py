@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from house import SPIN, House, eventually, has, seconds
+from house import SLOWNESS, SPIN, House, eventually, has, seconds
 
 from sandboxd.errors import JobError
 from sandboxd.model.job import InputFile
@@ -124,8 +124,8 @@ def test_processes_below_the_limit_are_there_and_no_limit_is_touched(house: Hous
 
 def test_a_zombie_factory_is_reaped(house: House) -> None:
     code = """
-import os
-for _ in range(500):
+import os, sys
+for _ in range(int(sys.argv[1])):
     child = os.fork()
     if child == 0:
         os.fork()
@@ -133,7 +133,7 @@ for _ in range(500):
     os.waitpid(child, 0)
 print('done')
 """
-    result = house.python(code, limits=SMALL)
+    result = house.python(code, str(500 // SLOWNESS), limits=SMALL)
     assert (result.ending, result.stdout.data) == (Exited(0), b"done\n"), result
 
 
@@ -248,10 +248,11 @@ def test_output_above_the_limit_is_counted_and_dropped_in_constant_memory(house:
     house.run("/bin/true")
     before = resident_bytes()
     limits = Limits(output_bytes=1 * MIB, cpu_time=seconds(50), wall_time=seconds(55))
-    result = house.run("head", "-c", "10000000000", "/dev/zero", limits=limits)
+    count = 10_000_000_000 // SLOWNESS
+    result = house.run("head", "-c", str(count), "/dev/zero", limits=limits)
     assert result.ending == Exited(0)
     assert result.stdout.data == bytes(1 * MIB)
-    assert result.stdout.total_bytes == 10_000_000_000
+    assert result.stdout.total_bytes == count
     assert result.stdout.truncated
     assert "output_bytes" in result.outcome.limits_touched
     assert resident_bytes() - before < 64 * MIB

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import unavailable
-from house import House, descendants, eventually, has, seconds, status_of, text_of, wait_cancelled
+from house import (
+    SLOWNESS,
+    House,
+    descendants,
+    eventually,
+    has,
+    seconds,
+    status_of,
+    text_of,
+    wait_cancelled,
+)
 
 import sandboxd
 from sandboxd.errors import HostError, PreconditionError
@@ -190,7 +200,7 @@ while True:
 
 
 def test_a_fork_bomb_in_an_inner_sandbox_meets_the_outer_limit(nested: House) -> None:
-    limits = Limits(process_count=40, cpu_time=seconds(3), wall_time=seconds(40))
+    limits = Limits(process_count=40, cpu_time=seconds(3 * SLOWNESS), wall_time=seconds(40))
     bomb = ("--processes", "1000", "--wall-time", "60s", "--cpu-time", "60s", "--")
     result = inner(nested, *bomb, "/usr/bin/python3", "-I", "-c", BOMB, limits=limits)
     assert result.ending in {LimitExceeded("cpu_time"), LimitExceeded("wall_time")}
@@ -201,7 +211,7 @@ def test_a_fork_bomb_in_an_inner_sandbox_meets_the_outer_limit(nested: House) ->
 def test_a_memory_hog_in_an_inner_sandbox_meets_the_outer_limit(nested: House) -> None:
     hog = "import time; kept = b'x' * (1 << 30); time.sleep(60)"
     limits = Limits(memory_bytes=256 * MIB, cpu_time=seconds(30), wall_time=seconds(60))
-    arguments = ("--memory", "4GiB", "--", "/usr/bin/python3", "-I", "-c", hog)
+    arguments = ("--memory", "2GiB", "--", "/usr/bin/python3", "-I", "-c", hog)
     result = inner(nested, *arguments, limits=limits)
     assert result.ending == LimitExceeded("memory_bytes")
     assert result.usage.peak_memory_bytes <= 256 * MIB
@@ -317,7 +327,7 @@ os.fchdir(up)
 for _ in range(100):
     os.chdir('..')
 os.chroot('.')
-print(sorted(os.listdir('/')) == before, tried(os.stat, '/root'), tried(os.stat, '/home'))
+print(sorted(os.listdir('/')) == before, tried(os.stat, '/root'), tried(os.stat, '/etc/shadow'))
 print(did(libc.syscall(304, -100, 0, 0)))
 """
     same, *refused = as_inner_root(nested, code)
@@ -392,7 +402,7 @@ def test_sysfs_and_other_windows_of_the_kernel_cannot_be_mounted(nested: House) 
     kinds = ("sysfs", "securityfs", "debugfs", "tracefs", "configfs", "pstore", "efivarfs")
     code = f"print(*(mount('own', '/tmp', kind) for kind in {kinds}))"
     found = as_inner_root(nested, code, "NEWNET")
-    assert set(found) <= {str(errno.EPERM), str(errno.ENODEV)}, found
+    assert set(found) <= {str(errno.EPERM), str(errno.ENODEV), str(errno.EOPNOTSUPP)}, found
 
 
 def test_no_cgroup_can_be_changed_through_a_mount_of_its_own(nested: House) -> None:

@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from sandboxd.client import SyncClient
+from sandboxd.errors import HostError
 from sandboxd.model.outcome import Exited
 
 if TYPE_CHECKING:
@@ -112,8 +113,10 @@ class Load:
 
 
 def _is_unavailable(error: Exception) -> bool:
-    status = error if isinstance(error, grpc.RpcError) else error.__cause__
-    return isinstance(status, grpc.RpcError) and status.code() is grpc.StatusCode.UNAVAILABLE
+    """Tell UNAVAILABLE, by itself or as the client's own word for it: the server is draining."""
+    if isinstance(error, grpc.RpcError):
+        return error.code() is grpc.StatusCode.UNAVAILABLE
+    return isinstance(error, HostError)
 
 
 @pytest.mark.usefixtures("unit")
