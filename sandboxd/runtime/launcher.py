@@ -153,7 +153,7 @@ def serve(channel: socket.socket) -> None:
                     os.read(children_fd, 4096)
                     zygotes -= reap(os.WNOHANG)
                 elif (message := channels.receive(channel)).name == "zygote":
-                    zygotes.add(start_zygote(channel, message))
+                    zygotes |= start_zygote(channel, message)
                 # A lock to "hold" is held by not closing it.
     except Closed:
         for pid in zygotes:
@@ -172,16 +172,21 @@ def reap(flags: int) -> set[int]:
     return ended
 
 
-def start_zygote(channel: socket.socket, message: Message) -> int:
-    """Clone a zygote into a pid and a mount namespace of its own; give its pid."""
+def start_zygote(channel: socket.socket, message: Message) -> set[int]:
+    """Clone a zygote into a pid and a mount namespace of its own; give its pid, none on failure."""
     number, root_tape = message.fields
-    pid, pidfd = syscalls.clone3(syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS)
+    try:
+        pid, pidfd = syscalls.clone3(syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS)
+    except OSError as error:
+        channels.send(channel, "failed", "zygote", error.errno or 0, "clone3")
+        message.close()
+        return set()
     if pid == 0:
         _become_zygote(message, root_tape)
     channels.send(channel, "zygote", number, fds={"pidfd": pidfd})
     os.close(pidfd)
     message.close()
-    return pid
+    return {pid}
 
 
 def _become_zygote(message: Message, root_tape: list[Any]) -> NoReturn:
