@@ -31,6 +31,18 @@ PATIENCE = 60.0
 SLOWNESS = int(os.environ.get("SANDBOXD_TEST_SLOWNESS", "1"))
 """How many times slower than a real machine this one is: an emulated guest is some twentyfold."""
 SPIN = "while True: pass"
+FORK_UNTIL_REFUSED = """
+import errno, os, sys, time
+count = 0
+try:
+    while True:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        count += 1
+except OSError as error:
+    print(count, errno.errorcode[error.errno])
+"""
 
 
 def seconds(value: float) -> timedelta:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from house import SLOWNESS, SPIN, House, eventually, has, seconds
+from house import FORK_UNTIL_REFUSED, SLOWNESS, SPIN, House, eventually, has, seconds
 
 from sandboxd.errors import JobError
 from sandboxd.model.job import InputFile
@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SMALL = Limits(cpu_time=seconds(5), wall_time=seconds(10), process_count=16)
-FORK_UNTIL_REFUSED = """
-import errno, os, sys, time
-count = 0
-try:
-    while True:
-        if os.fork() == 0:
-            time.sleep(60)
-        count += 1
-except OSError as error:
-    print(count, errno.errorcode[error.errno])
-"""
 SANITY = seconds(5)
 """Far above every overshoot that a busy test machine can cause: figures are the benchmark's."""
 

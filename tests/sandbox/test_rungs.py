@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import unavailable
-from house import SPIN, House, descendants, eventually, fields_of, seconds
+from house import FORK_UNTIL_REFUSED, SPIN, House, descendants, eventually, fields_of, seconds
 
 from sandboxd.errors import HostError, PreconditionError
 from sandboxd.host import Settings
@@ -110,19 +110,7 @@ def test_memory_is_limited(ladder: House) -> None:
 
 
 def test_process_count_is_limited(ladder: House) -> None:
-    code = """
-import errno, os, time
-count = 0
-try:
-    while True:
-        if os.fork() == 0:
-            time.sleep(60)
-            os._exit(0)
-        count += 1
-except OSError as error:
-    print(count, errno.errorcode[error.errno])
-"""
-    result = ladder.python(code, limits=Limits(process_count=16))
+    result = ladder.python(FORK_UNTIL_REFUSED, limits=Limits(process_count=16))
     assert result.stdout.data == b"15 EAGAIN\n", result
 
 
