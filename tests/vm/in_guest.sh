@@ -43,7 +43,10 @@ as_user() {
 }
 
 # Prints the pytest command for one file or folder, whose JUnit file bears its name.
-pytest() { echo "${python:-.venv/bin/python} -m pytest -p no:cacheprovider -q --durations=15 --junitxml=$results/$1.xml"; }
+pytest() {
+  echo "${python:-.venv/bin/python} -m pytest -p no:cacheprovider -q --durations=15" \
+    "--junitxml=$results/$1.xml"
+}
 
 user_tests() { as_user $(pytest "$1") "tests/vm/inside/test_$1.py"; }
 
@@ -51,7 +54,7 @@ user_tests() { as_user $(pytest "$1") "tests/vm/inside/test_$1.py"; }
 install_in_opt() {
   python3 -m venv --copies /opt/sandboxd && /opt/sandboxd/bin/pip install --quiet ".[test]"
 }
-setup_tests() { python=/opt/sandboxd/bin/python; $(pytest setup) tests/vm/inside/test_setup.py; }
+setup_tests() { $(python=/opt/sandboxd/bin/python pytest setup) tests/vm/inside/test_setup.py; }
 lane() { as_user scripts/test.sh "$1" -- -q --durations=40 "--junitxml=$results/$1.xml" "${@:2}"; }
 
 # A tree that an administrator prepared, with one controller alone.
@@ -66,10 +69,13 @@ partial_tests() {
     runuser -u judge -- $(pytest partial) tests/vm/inside/test_partial.py
 }
 
-# What a start as root prepares: every controller of the machine, cpuset among them.
+# What a start as root prepares: every controller of the machine, cpuset among them. For a user who
+# cannot read the home of the other.
 prepared_tests() {
-  .venv/bin/python scripts/as_test_user.py $(pytest prepared) tests/vm/inside/test_cgroup2.py &&
-    .venv/bin/python scripts/as_test_user.py $(pytest prepared-rungs) tests/sandbox/test_rungs.py
+  local python=/opt/sandboxd/bin/python
+  (cd /mnt/checkout && export PYTHONDONTWRITEBYTECODE=1 &&
+    $python scripts/as_test_user.py $(pytest prepared) tests/vm/inside/test_cgroup2.py &&
+    $python scripts/as_test_user.py $(pytest prepared-rungs) tests/sandbox/test_rungs.py)
 }
 
 note "$(uname -r), booted after $(cut -d. -f1 /proc/uptime) s"
@@ -82,11 +88,11 @@ step doctor user_tests doctor
 step demo as_user make demo
 step cgroup2 user_tests cgroup2
 step partial partial_tests
-step prepared prepared_tests
 step restart user_tests restart
-step sandbox lane sandbox "${elsewhere[@]}"
 step install-in-opt install_in_opt
+step prepared prepared_tests
 step setup setup_tests
+step sandbox lane sandbox "${elsewhere[@]}"
 [ "${#failed[@]}" -gt 0 ] || note "all passed"
 tar -C ${results%/*} -cf /dev/vdc results
 sync
