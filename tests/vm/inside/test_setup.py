@@ -75,7 +75,7 @@ def test_setup_is_said_done_once_and_taken_back(options: tuple[str, ...]) -> Non
     if not options:
         with SyncClient(SOCKET) as client:
             host = client.get_host()
-            assert (host.cgroup_rung, host.id_mode.value) == ("v2", "range")
+            assert (host.cgroup_rung, host.id_mode) == ("v2", "range")
             assert client.run(["/bin/true"], require=("memory_bytes",)).ending == Exited(0)
 
     setup("--undo")
