@@ -90,10 +90,10 @@ step demo as_user make demo
 step cgroup2 user_tests cgroup2
 step partial partial_tests
 step restart user_tests restart
+step sandbox lane sandbox "${elsewhere[@]}"
 step install-in-opt install_in_opt
 step prepared prepared_tests
 step setup setup_tests
-step sandbox lane sandbox "${elsewhere[@]}"
 [ "${#failed[@]}" -gt 0 ] || note "all passed"
 tar -C ${results%/*} -cf /dev/vdc results
 sync
