@@ -14,7 +14,7 @@ done
 [ $# -gt 0 ] && shift
 [ "${#lanes[@]}" -gt 0 ] || lanes=(unit sandbox service)
 
-scratch=$(mktemp -d)
+scratch=$(mktemp -d -p /var/tmp) # not /tmp: sandboxes have their own, and tests show them the checkout
 trap 'rm -rf "$scratch"' EXIT
 chmod 755 "$scratch"
 

@@ -89,6 +89,8 @@ def nested() -> Iterator[House]:
 
 def inner(house: House, *arguments: str, **fields: Any) -> RunResult:
     """Run `sandboxd run` in a sandbox for sandboxes."""
+    if CHECKOUT.is_relative_to("/tmp"):
+        pytest.skip("the checkout lies in /tmp, which a sandbox has for itself")
     return house.run(
         *INNER, *arguments, **{"limits": ROOM, "working_directory": str(CHECKOUT), **fields},
         policy="nested",

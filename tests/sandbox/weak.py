@@ -100,14 +100,14 @@ def hidden_clone3() -> None:
 def chroot() -> None:
     """Enter a chroot that shows the whole host."""
     enter_own_namespaces()
-    syscalls.mount("new-root", "/tmp", "tmpfs", 0)
-    place = "/tmp/root"
-    os.makedirs(f"{place}/tmp")
+    syscalls.mount("new-root", "/mnt", "tmpfs", 0)
+    place = "/mnt/root"
+    os.makedirs(f"{place}/mnt")
     for entry in os.scandir("/"):
         inside = f"{place}/{entry.name}"
         if entry.is_symlink():
             os.symlink(os.readlink(entry.path), inside)
-        elif entry.is_dir() and entry.name != "tmp":
+        elif entry.is_dir() and entry.name != "mnt":
             os.mkdir(inside)
             syscalls.mount(entry.path, inside, "", TREE)
     os.chroot(place)
