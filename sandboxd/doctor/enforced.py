@@ -72,7 +72,7 @@ def id_ranges(facts: Facts) -> Graded:
         own = Range(map_[1].outside, map_[1].size)
         for line in facts.subordinate:
             is_own = line.owner in {facts.user, str(identity.uid)}
-            if line.file == file and not is_own and _overlap(own, line.range):
+            if line.file == file and not is_own and own.overlaps(line.range):
                 return weak(
                     f"/etc/{file}: {line.owner}:{line.range.start}:{line.range.size}",
                     f"the range of {facts.user} overlaps that of {line.owner}: jobs of both may "
@@ -87,10 +87,6 @@ def free_range(taken: Iterable[tuple[str, str, Range]]) -> Range:
     """Name a range behind all that are given to anybody."""
     ends = [range_.start + range_.size for _, _, range_ in taken if range_.start < 1 << 30]
     return Range(max([FIRST_FREE, *ends]), RANGE_SIZE)
-
-
-def _overlap(one: Range, other: Range) -> bool:
-    return one.start < other.start + other.size and other.start < one.start + one.size
 
 
 def cgroup_rung(facts: Facts) -> Graded:

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 
 from sandboxd.doctor.finding import Graded, failed, passed, weak
 from sandboxd.identity import IdMode
-from sandboxd.model.limits import built_in
+from sandboxd.model.limits import DESCRIPTORS_PER_SANDBOX, SPARE_DESCRIPTORS, built_in
 
 if TYPE_CHECKING:
     from sandboxd.doctor.facts import Facts
 
-DESCRIPTORS_PER_SANDBOX = 16
-SPARE_DESCRIPTORS = 64
-"""What a supervisor keeps free, and asks for a sandbox."""
 SPARE_PROCESSES = 1024
 """What else runs on a host."""
 SPARE_KEYRINGS = 8

@@ -41,6 +41,10 @@ class Range(NamedTuple):
     start: int
     size: int
 
+    def overlaps(self, other: Range) -> bool:
+        """Tell whether an id is in both."""
+        return self.start < other.start + other.size and other.start < self.start + self.size
+
 
 def parse_ranges(text: str, names: Iterable[str]) -> tuple[Range, ...]:
     """Read the ranges of one user, by name or number, from the text of /etc/subuid or /etc/subgid.

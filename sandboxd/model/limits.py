@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
+DESCRIPTORS_PER_SANDBOX = 16
+"""How many of the daemon's a live sandbox may take."""
+SPARE_DESCRIPTORS = 64
+"""Kept free for the server's sockets and the daemon's own files."""
 
 Value = timedelta | int | float
 """What one limit's value may be; which of the three is fixed by the row's unit."""

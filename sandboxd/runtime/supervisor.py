@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sandboxd.errors import HostError, SandboxLost, StageError
 from sandboxd.identity import IdMode
 from sandboxd.kernel import delegation, idmap, seccomp
+from sandboxd.model.limits import DESCRIPTORS_PER_SANDBOX, SPARE_DESCRIPTORS
 from sandboxd.plan import (
     check_job,
     limits_for,
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
     from sandboxd.model.policy import Policy
     from sandboxd.model.tape import Tape
     from sandboxd.plan import SandboxPlan
-
-DESCRIPTORS_PER_SANDBOX = 16
-SPARE_DESCRIPTORS = 64
-"""Kept free for the server's sockets and the daemon's own files."""
 
 
 class Supervisor:

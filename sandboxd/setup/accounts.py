@@ -101,7 +101,7 @@ def new_ranges(user: User, texts: Texts, wished: Range | None) -> list[Line]:
         path
         for path, number in ((SUBUID, user.uid), (SUBGID, user.gid))
         if not any(
-            r.size >= idmap.LEAST_RANGE and not _overlap(r, Range(number, 1))
+            r.size >= idmap.LEAST_RANGE and not r.overlaps(Range(number, 1))
             for r in idmap.parse_ranges(texts[path] or "", own)
         )
     ]
@@ -110,7 +110,7 @@ def new_ranges(user: User, texts: Texts, wished: Range | None) -> list[Line]:
     taken = [*_all_ranges(texts), Range(user.uid, 1), Range(user.gid, 1)]
     range_ = wished or _free_range(taken, _setting(texts, "SUB_UID_MIN", 100_000))
     for other in taken:
-        if _overlap(range_, other):
+        if range_.overlaps(other):
             raise HostError(
                 "SETUP_RANGE",
                 f"cannot give {user.name} the ids {range_.start}:{range_.size}: "
@@ -124,7 +124,7 @@ def _free_range(taken: Iterable[Range], low: int) -> Range:
     """Find the lowest free range from `low` on."""
     range_ = Range(low, RANGE_SIZE)
     for other in sorted(taken):
-        if _overlap(range_, other):
+        if range_.overlaps(other):
             range_ = Range(other.start + other.size, RANGE_SIZE)
     return range_
 
@@ -138,10 +138,6 @@ def _all_ranges(texts: Texts) -> list[Range]:
     for path, count in ((PASSWD, 7), (GROUP, 4)):
         found += [Range(int(fields[2]), 1) for fields in _records(texts[path] or "", count)]
     return found
-
-
-def _overlap(one: Range, other: Range) -> bool:
-    return one.start < other.start + other.size and other.start < one.start + one.size
 
 
 def _setting(texts: Texts, name: str, default: int) -> int:
