@@ -61,6 +61,8 @@ class Plan:
     sandbox: SandboxPlan
     limits: Limits
     policy: Policy
+    notifies: bool
+    """Whether the program's filter asks the daemon at some calls."""
     processors: tuple[int, ...]
     watches_memory: bool
     """Whether the daemon samples memory, because no controller limits it here."""
@@ -73,8 +75,10 @@ class Plan:
     enforced: tuple[EnforcedLimit, ...]
 
 
-def plan_run(job: Job, host: Host, processors: tuple[int, ...], filter_bytes: int) -> Plan:
-    """Decide one run. `processors`: where it may run; `filter_bytes`: the size of its filter.
+def plan_run(
+    job: Job, host: Host, processors: tuple[int, ...], filter_bytes: tuple[int, int]
+) -> Plan:
+    """Decide one run. `processors`: where it may run; `filter_bytes`: the sizes of its filters.
 
     Raises:
         JobError: a limit is out of bounds.
@@ -90,6 +94,7 @@ def plan_run(job: Job, host: Host, processors: tuple[int, ...], filter_bytes: in
         sandbox=SandboxPlan(root=job.root, proc_mode=policy.proc.value),
         limits=limits,
         policy=policy,
+        notifies=filter_bytes[1] > 0,
         processors=processors,
         watches_memory=host.tree.limits_by("memory") is None,
         cgroup_writes=cgroups.writes_for(host.tree, limits, placed, processors),
@@ -174,7 +179,11 @@ def job_tape(job: Job, limits: Limits, placed_bytes: int) -> Tape:
 
 
 def program_tape(
-    job: Job, host: Host, limits: Limits, processors: tuple[int, ...], filter_bytes: int
+    job: Job,
+    host: Host,
+    limits: Limits,
+    processors: tuple[int, ...],
+    filter_bytes: tuple[int, int],
 ) -> Tape:
     """Tape of the program: everything between fork and exec."""
     policy = policy_for(job, host)
@@ -193,7 +202,7 @@ def program_tape(
             if policy.is_nested
             else landlock.restriction(host.landlock_abi, WRITABLE_PLACES, network=network)
         ),
-        seccomp.filter_installed(filter_bytes),
+        *seccomp.filter_installed(*filter_bytes),
         processes.execution(job.argv, {**DEFAULT_ENV, **job.env}),
     )
 

@@ -81,6 +81,7 @@ PURPOSES = {
     "Program working_directory": "enter it, and make sure that it is inside the root",
     "no_new_privileges": "no exec gives more rights than there are",
     "landlock": "a second lock: on files, TCP ports, abstract sockets and signals",
+    "seccomp_notices": "ask the daemon at the calls that the policy names, if it names any",
     "seccomp": "install the policy's filter; only exec comes after it",
     "exec": "the program; from here on the code is not ours",
 }
@@ -320,7 +321,7 @@ def a_plan(host: Host) -> Plan:
         files=(InputFile("file", b"content"),),
         network=Network.LOOPBACK,
     )
-    return plan_run(job, host, host.processors, 8)
+    return plan_run(job, host, host.processors, (8, 8))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ LINE_LENGTH = 160
 
 def explain(job: Job, host: Host) -> str:
     """Describe everything that would be done for this job, in order."""
-    size = len(seccomp.compile_policy(policy_for(job, host)))
-    plan = plan_run(job, host, host.processors[:1], size)
+    policy = policy_for(job, host)
+    sizes = len(seccomp.compile_policy(policy)), len(seccomp.compile_notices(policy))
+    plan = plan_run(job, host, host.processors[:1], sizes)
     pair = 0 if host.identity.id_count else None
     parts = [
         "maps of the outer namespace (inside outside count)",

@@ -155,7 +155,7 @@ def _restrict(_uid: int, _gid: int) -> None:
 
 
 def _install_filter(_uid: int, _gid: int) -> None:
-    syscalls.seccomp_set_filter(_ALLOW_ALL)
+    syscalls.seccomp_set_filter(_ALLOW_ALL, 0)
 
 
 STEPS: dict[str, Callable[[int, int], None]] = {

@@ -149,7 +149,8 @@ def execute(argv: list[str], pairs: list[list[str]], report_fd: int) -> None:
     """Execute argv[0], found on its own PATH like execvp(3), without its detour over a shell.
 
     The last-stage record is written first. A candidate that is not there is passed over; one that
-    may not be executed is remembered, as the answer if nothing better comes.
+    may not be executed is remembered, as the answer if nothing better comes. Executes once at most:
+    a policy may end the job at a second time.
     """
     env = dict(pairs)
     os.write(report_fd, ABOUT_TO_EXEC)
@@ -159,13 +160,13 @@ def execute(argv: list[str], pairs: list[list[str]], report_fd: int) -> None:
         candidates = [f"{place or '.'}/{program}" for place in env.get("PATH", "").split(":")]
     answer = errno.ENOENT
     for candidate in candidates:
-        try:
-            os.execve(candidate, argv, env)  # noqa: S606 - that is what we are for
-        except OSError as error:
-            if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EACCES}:
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+            try:
+                os.execve(candidate, argv, env)  # noqa: S606 - that is what we are for
+            except OSError as error:
                 raise OSError(error.errno, error.strerror, candidate) from None
-            if error.errno == errno.EACCES:
-                answer = errno.EACCES
+        if os.access(candidate, os.F_OK):
+            answer = errno.EACCES
     raise OSError(answer, os.strerror(answer), program)
 
 

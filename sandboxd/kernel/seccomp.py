@@ -1,35 +1,47 @@
-"""Seccomp: policies to classic BPF, and installing it.
+"""Seccomp: policies to classic BPF, installing it, and answering what a filter asks.
 
-Decides the whole filter as bytes, once per policy, in the daemon. Does one thing in the program's
-process: install those bytes. That process is a clone which should stay small, so this module loads
-pyseccomp, tomllib and the like only where the deciding half needs them.
+Decides the whole filter as bytes, once per policy, in the daemon. Does two things in the program's
+process: install those bytes, and hand over the listener of a filter that asks. That process is a
+clone which should stay small, so this module loads pyseccomp, tomllib and the like only where the
+deciding half needs them.
+
+A policy that notifies has two filters. The first only asks (USER_NOTIF) at the calls named; the
+second is the policy itself, which says ALLOW there. Of two filters' answers the kernel takes the
+stricter, and a refusal is stricter than a question (seccomp(2)). So the listener can be handed over
+in between, by calls that the policy itself may well refuse.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import socket
+from functools import cache
 from itertools import takewhile
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from sandboxd.kernel import bpf
 from sandboxd.kernel.syscalls import seccomp_set_filter
 from sandboxd.model.tape import Operation, Verb, descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from sandboxd.model.policy import ArgumentTest, Policy, PolicyError, Rule
-
-MAX_INSTRUCTIONS = 4096
-"""The kernel's BPF_MAXINSNS."""
+    from sandboxd.model.policy import Policy, PolicyError, Rule
 
 # linux/seccomp.h: what a filter may return, in the order of their precedence.
 KILL_PROCESS = 0x80000000
 ERRNO = 0x00050000
+USER_NOTIF = 0x7FC00000
 ALLOW = 0x7FFF0000
 
-EPERM, EIO, ENOSYS = 1, 5, 38
+NEW_LISTENER = 1 << 3
+"""Flag of seccomp(2): give a descriptor that reads and answers what the filter asks."""
+
+EPERM, ENOSYS = errno.EPERM, errno.ENOSYS
 
 CLONE3 = 435
 """Its flags lie behind a pointer, where no filter looks; told ENOSYS, every libc uses clone."""
@@ -43,16 +55,6 @@ NEGATIVE = 0x80000000
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """linux/audit.h: machine, 64-bit and little-endian. Seen by the filter with each call."""
-
-# linux/bpf_common.h: load a word of seccomp_data, mask it, compare it, jump, return.
-_LD_ABS, _AND, _JA, _JEQ, _JGE, _RET = 0x20, 0x54, 0x05, 0x15, 0x35, 0x06
-_INSTRUCTION = Struct("=HBBI")
-# struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6].
-_NR, _ARCH, _ARGS = 0, 4, 16
-_WORD = 0xFFFFFFFF
-"""Classic BPF computes with 32 bits: an argument is compared in two halves."""
-_REACH = 255
-"""How far a conditional jump goes: its offsets are bytes. Only forward, says the kernel."""
 
 NEWER_CALLS = {
     "memfd_secret": 447,
@@ -138,6 +140,29 @@ def _policy_files(place: Path) -> list[Path]:
 # ------------------------------------------------------------------------------- decide: programs
 
 
+class _Reading(NamedTuple):
+    """What a filter returns: for each action of a rule, and where there is no rule."""
+
+    actions: Mapping[str, int]
+    refused: int
+    unknown: int
+    foreign: int
+
+
+_POLICY = _Reading(
+    {"allow": ALLOW, "errno": ERRNO, "kill": KILL_PROCESS, "notify": ALLOW},
+    refused=ERRNO | EPERM,
+    unknown=ERRNO | ENOSYS,
+    foreign=KILL_PROCESS,
+)
+_NOTICES = _Reading(
+    {"allow": ALLOW, "errno": ALLOW, "kill": ALLOW, "notify": USER_NOTIF},
+    refused=ALLOW,
+    unknown=ALLOW,
+    foreign=ALLOW,
+)
+
+
 def compile_policy(policy: Policy, architecture: str = "") -> bytes:
     """Give the filter as BPF bytes, for this machine or for the architecture named.
 
@@ -146,71 +171,101 @@ def compile_policy(policy: Policy, architecture: str = "") -> bytes:
     architecture or of x32 kill the process.
 
     Raises:
-        PolicyError: a call's name is unknown, an action or the architecture is not on offer, or
-            the program would be longer than the kernel takes.
+        PolicyError: a call's name is unknown, the architecture is not on offer, or the program
+            would be longer than the kernel takes.
 
     """
+    return _compile(policy, architecture, _POLICY)
+
+
+def compile_notices(policy: Policy, architecture: str = "") -> bytes:
+    """Give the filter that asks at the calls which the policy notifies of; empty if at none.
+
+    Raises:
+        PolicyError: as `compile_policy`; or it would ask at the call that hands over its listener.
+
+    """
+    if not policy.notifies:
+        return b""
+    notified = {
+        name for rule in policy.rules if rule.action.value == "notify" for name in rule.syscalls
+    }
+    if HANDING_OVER in notified:
+        problem = f"cannot notify of {HANDING_OVER}: the listener itself is handed over by it"
+        raise _refusal(policy, problem, "use action 'errno', and notify of `socket`")
+    return _compile(policy, architecture, _NOTICES)
+
+
+HANDING_OVER = "sendmsg"
+
+
+def _compile(policy: Policy, architecture: str, reading: _Reading) -> bytes:
     architecture = architecture or os.uname().machine
     if architecture not in AUDIT_ARCH:
         problem = f"no filter can be made for {architecture}"
         raise _refusal(policy, problem, f"known are {', '.join(AUDIT_ARCH)}")
-    program = _Program()
-    ranges = _ranges(_outcomes(policy, architecture), x32=architecture == "x86_64")
-    root = program.search([(first, program.outcome(*outcome)) for first, outcome in ranges])
-    root = program.load(_NR, root)
-    root = program.branch(_JEQ, AUDIT_ARCH[architecture], root, program.give(KILL_PROCESS))
-    program.load(_ARCH, root)
-    if len(program) > MAX_INSTRUCTIONS:
-        problem = f"needs {len(program)} instructions, the kernel takes {MAX_INSTRUCTIONS}"
+    blocks = _Blocks(reading)
+    program = blocks.program
+    ranges = _ranges(_outcomes(policy, architecture, reading), reading, architecture)
+    root = program.search([(first, blocks.label(*outcome)) for first, outcome in ranges])
+    root = program.load(bpf.NR, root)
+    foreign = program.give(reading.foreign)
+    root = program.branch(bpf.JEQ, AUDIT_ARCH[architecture], root, foreign)
+    program.load(bpf.ARCH, root)
+    if len(program) > bpf.MAX_INSTRUCTIONS:
+        problem = f"needs {len(program)} instructions, the kernel takes {bpf.MAX_INSTRUCTIONS}"
         raise _refusal(policy, problem, "compare fewer arguments")
     return program.assemble()
 
 
 Outcome = tuple[tuple["Rule", ...], int]
 """The rules that decide a call by its arguments, and what is returned if none of them holds."""
-UNKNOWN: Outcome = ((), ERRNO | ENOSYS)
 
 
-def _outcomes(policy: Policy, architecture: str) -> dict[int, Outcome]:
+def _outcomes(policy: Policy, architecture: str, reading: _Reading) -> dict[int, Outcome]:
     """Give the outcome for every number that is known there."""
-    calls = _Calls(policy, architecture)
+    calls = Calls(architecture)
     rules: dict[int, list[Rule]] = {}
     for rule in policy.rules:
-        if rule.action.value not in _ACTIONS:
-            problem = f"action {rule.action.value!r} on {rule.syscalls[0]} is not on offer yet"
-            raise _refusal(policy, problem, f"use one of {', '.join(_ACTIONS)}")
-        numbers = [calls.number(name) for name in rule.syscalls]
+        numbers = [_number(policy, calls, name) for name in rule.syscalls]
         if architecture in rule.architectures:
             for number in (number for number in numbers if number is not None):
                 rules.setdefault(number, []).append(rule)
-    outcomes: dict[int, Outcome] = dict.fromkeys(calls.known(), ((), ERRNO | EPERM))
-    outcomes[CLONE3] = UNKNOWN
+    outcomes: dict[int, Outcome] = dict.fromkeys(calls.known(), ((), reading.refused))
+    outcomes[CLONE3] = ((), reading.unknown)
     for number, ordered in rules.items():
         conditional = tuple(takewhile(lambda rule: rule.arguments, ordered))
         final = ordered[len(conditional) :]
-        otherwise = _action(final[0]) if final else outcomes[number][1]
+        otherwise = _returned(final[0], reading) if final else outcomes[number][1]
         outcomes[number] = conditional, otherwise
     return outcomes
 
 
-def _ranges(outcomes: Mapping[int, Outcome], *, x32: bool) -> list[tuple[int, Outcome]]:
+def _ranges(
+    outcomes: Mapping[int, Outcome], reading: _Reading, architecture: str
+) -> list[tuple[int, Outcome]]:
     """Cut all numbers into ranges of one outcome; give the first number of each."""
+    unknown: Outcome = ((), reading.unknown)
     ranges: list[tuple[int, Outcome]] = []
     for number in range(max(outcomes) + 2):
-        outcome = outcomes.get(number, UNKNOWN)
+        outcome = outcomes.get(number, unknown)
         if not ranges or ranges[-1][1] != outcome:
             ranges.append((number, outcome))
-    if x32:
-        ranges += [(X32_BIT, ((), KILL_PROCESS)), (NEGATIVE, UNKNOWN)]
+    if architecture == "x86_64":
+        ranges += [(X32_BIT, ((), reading.foreign)), (NEGATIVE, unknown)]
     return ranges
 
 
-_ACTIONS = {"allow": ALLOW, "errno": ERRNO, "kill": KILL_PROCESS}
-
-
-def _action(rule: Rule) -> int:
-    action = _ACTIONS[rule.action.value]
+def _returned(rule: Rule, reading: _Reading) -> int:
+    action = reading.actions[rule.action.value]
     return action | rule.errno if action == ERRNO else action
+
+
+def _number(policy: Policy, calls: Calls, name: str) -> int | None:
+    try:
+        return calls.number(name)
+    except KeyError:
+        raise _refusal(policy, f"there is no system call {name!r}", "mend its spelling") from None
 
 
 def _refusal(policy: Policy, problem: str, remedy: str) -> PolicyError:
@@ -219,144 +274,104 @@ def _refusal(policy: Policy, problem: str, remedy: str) -> PolicyError:
     return PolicyError(policy.name, problem, remedy)
 
 
-class _Calls:
+def refusal_of(name: str, rule: Rule | None) -> int:
+    """Give the errno with which a call fails that this rule decides, or none does."""
+    if rule is not None and rule.errno:
+        return rule.errno
+    return ENOSYS if name == "clone3" else EPERM
+
+
+class _Blocks:
+    """A program's blocks, one for all calls that are decided by the same rules."""
+
+    def __init__(self, reading: _Reading) -> None:
+        self.program = bpf.Program()
+        self._reading = reading
+        self._labels: dict[Outcome, int] = {}
+
+    def label(self, rules: tuple[Rule, ...], otherwise: int) -> int:
+        """Try the rules in their order, then end with `otherwise`."""
+        if not rules:
+            return self.program.give(otherwise)
+        if (rules, otherwise) not in self._labels:
+            label = self.program.give(otherwise)
+            for rule in reversed(rules):
+                label = self._rule(rule, label)
+            self._labels[rules, otherwise] = label
+        return self._labels[rules, otherwise]
+
+    def _rule(self, rule: Rule, otherwise: int) -> int:
+        label = self.program.give(_returned(rule, self._reading))
+        for test in reversed(rule.arguments):
+            label = self.program.compare_argument(
+                test.index, test.mask, test.values, label, otherwise
+            )
+        return label
+
+
+class Calls:
     """The system calls of one architecture, by libseccomp's table and ours."""
 
-    def __init__(self, policy: Policy, architecture: str) -> None:
+    def __init__(self, architecture: str = "") -> None:
+        """Take the architecture; empty: this machine's."""
         import pyseccomp  # noqa: PLC0415 - see the module's first lines
 
+        architecture = architecture or os.uname().machine
         self._resolve = pyseccomp.resolve_syscall
         self._token = AUDIT_ARCH[architecture]
         self._newer = NEWER_CALLS | (NEWER_CALLS_X86 if architecture == "x86_64" else {})
-        self._policy = policy
 
-    def known(self) -> set[int]:
-        known = set(self._newer.values())
+    def known(self) -> dict[int, str]:
+        """Give the name of every number."""
+        known = {number: name for name, number in self._newer.items()}
         for number in range(HIGHEST_NUMBER + 1):
             try:
-                self._resolve(self._token, number)
+                name = self._resolve(self._token, number)
             except ValueError:
                 continue
-            known.add(number)
+            known[number] = name.decode()
         return known
 
     def number(self, name: str) -> int | None:
-        """Give a call's number, None where only other architectures have it."""
+        """Give a call's number, None where only other architectures have it.
+
+        Raises:
+            KeyError: no architecture has it.
+
+        """
         number: int = self._newer.get(name) or self._resolve(self._token, name)
         if number == -1 and name not in NEWER_CALLS_X86:
-            raise _refusal(self._policy, f"there is no system call {name!r}", "mend its spelling")
+            raise KeyError(name)
         return number if number >= 0 else None
 
 
-class _Program:
-    """A BPF program, written from its end to its beginning: jumps only lead forward.
+def filter_installed(size: int, notices_size: int) -> tuple[Operation, ...]:
+    """Put the program under the filters that lie one behind the other in ``policy``.
 
-    A label is an instruction's distance from the end. Each method puts instructions in front of
-    those that are there and gives the label at which they begin.
+    The one that asks comes first, if there is one; its listener goes through ``notices``.
     """
-
-    def __init__(self) -> None:
-        self._backward: list[tuple[int, int, int, int]] = []
-        self._ends: dict[int, int] = {}
-        self._blocks: dict[Outcome, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._backward)
-
-    def assemble(self) -> bytes:
-        return b"".join(_INSTRUCTION.pack(*words) for words in reversed(self._backward))
-
-    def search(self, ranges: Sequence[tuple[int, int]]) -> int:
-        """Find the loaded number's range by halving: a chain would cost each installation."""
-        if len(ranges) == 1:
-            return ranges[0][1]
-        middle = len(ranges) // 2
-        upper = self.search(ranges[middle:])
-        lower = self.search(ranges[:middle])
-        return self.branch(_JGE, ranges[middle][0], upper, lower)
-
-    def outcome(self, rules: tuple[Rule, ...], otherwise: int) -> int:
-        """Try the rules in their order; calls with the same rules share the block."""
-        if not rules:
-            return self.give(otherwise)
-        if (rules, otherwise) not in self._blocks:
-            label = self.give(otherwise)
-            for rule in reversed(rules):
-                label = self._rule(rule, label)
-            self._blocks[rules, otherwise] = label
-        return self._blocks[rules, otherwise]
-
-    def _rule(self, rule: Rule, otherwise: int) -> int:
-        label = self.give(_action(rule))
-        for test in reversed(rule.arguments):
-            label = self._test(test, label, otherwise)
-        return label
-
-    def _test(self, test: ArgumentTest, holds: int, fails: int) -> int:
-        """Compare the low half, then the high half where the mask reaches it (little-endian)."""
-        low_half, high_half = _ARGS + 8 * test.index, _ARGS + 8 * test.index + 4
-        if test.mask <= _WORD:
-            return self._word(low_half, test.mask, test.values, holds, fails)
-        for value in reversed(test.values):
-            low = self._word(low_half, test.mask & _WORD, [value & _WORD], holds, fails)
-            fails = self._word(high_half, test.mask >> 32, [value >> 32], low, fails)
-        return fails
-
-    def _word(self, offset: int, mask: int, values: Sequence[int], holds: int, fails: int) -> int:
-        for value in reversed(values):
-            fails = self.branch(_JEQ, value, holds, fails)
-        if mask != _WORD:
-            self._follow(fails)
-            fails = self._put(_AND, mask)
-        return self.load(offset, fails)
-
-    def load(self, offset: int, then: int) -> int:
-        self._follow(then)
-        return self._put(_LD_ABS, offset)
-
-    def give(self, value: int) -> int:
-        """End with this value; an end that is already there is used again."""
-        label = self._ends.get(value, -_REACH)
-        if len(self) - label > _REACH // 2:
-            label = self._ends[value] = self._put(_RET, value)
-        return label
-
-    def branch(self, compare: int, value: int, holds: int, fails: int) -> int:
-        holds, fails = self._near(holds), self._near(fails)
-        here = len(self)
-        return self._put(compare, value, here - holds - 1, here - fails - 1)
-
-    def _near(self, label: int) -> int:
-        """Bring a label within reach of a conditional jump; one more instruction may follow."""
-        return label if len(self) - label < _REACH - 1 else self._jump(label)
-
-    def _follow(self, label: int) -> None:
-        """Make sure that what is put next runs on into `label`."""
-        if label != len(self) - 1:
-            self._jump(label)
-
-    def _jump(self, label: int) -> int:
-        return self._put(_JA, len(self) - label - 1)
-
-    def _put(self, code: int, value: int, holds: int = 0, fails: int = 0) -> int:
-        self._backward.append((code, holds, fails, value))
-        return len(self) - 1
-
-
-def filter_installed(size: int) -> Operation:
-    """Put the program under the filter that travels as the descriptor ``policy``."""
-    return Operation("seccomp", "install_filter", (descriptor("policy"), size))
+    policy = descriptor("policy")
+    rules = Operation("seccomp", "install_filter", (policy, 0, size))
+    if not notices_size:
+        return (rules,)
+    notices = (policy, size, notices_size, descriptor("notices"))
+    return (Operation("seccomp_notices", "install_notices", notices), rules)
 
 
 # --------------------------------------------------------------------------------------------- do
 
 
-def install_filter(fd: int, size: int) -> None:
-    """Install the filter that a descriptor holds; a short one is an error, not a weak filter."""
-    program = os.pread(fd, size + 1, 0)
-    if len(program) != size:
-        raise OSError(EIO, os.strerror(EIO), "filter of another size")
-    install(program)
+def install_filter(fd: int, offset: int, size: int) -> None:
+    """Install a filter that a descriptor holds; a short one is an error, not a weak filter."""
+    install(_program(fd, offset, size))
+
+
+def install_notices(fd: int, offset: int, size: int, notices_fd: int) -> None:
+    """Install a filter that asks, and hand its listener over; whoever holds it answers."""
+    listener_fd = seccomp_set_filter(_program(fd, offset, size), NEW_LISTENER)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, os.dup(notices_fd)) as notices:
+        socket.send_fds(notices, [b"listener"], [listener_fd])
+    os.close(listener_fd)
 
 
 def install(filter_bytes: bytes) -> None:
@@ -369,4 +384,67 @@ def install(filter_bytes: bytes) -> None:
     seccomp_set_filter(filter_bytes, 0)
 
 
-VERBS = {"install_filter": Verb(install_filter, "install the seccomp filter, {1} bytes")}
+def _program(fd: int, offset: int, size: int) -> bytes:
+    program = os.pread(fd, size, offset)
+    if len(program) != size:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "filter of another size")
+    return program
+
+
+def call_name(number: int) -> str:
+    """Name one of this machine's system calls; by its number where it has no name."""
+    return _names().get(number, f"syscall {number}")
+
+
+@cache
+def _names() -> dict[int, str]:
+    return Calls().known()
+
+
+class Notice(NamedTuple):
+    """What a filter asks: whether this call may be made."""
+
+    id: int
+    number: int
+    arguments: tuple[int, ...]
+
+
+_NOTICE = Struct("=QIIiIQ6Q")
+"""struct seccomp_notif: id, pid, flags; then seccomp_data: nr, arch, instruction_pointer, args."""
+_ANSWER = Struct("=QqiI")
+"""struct seccomp_notif_resp: id, val, error, flags."""
+_RECEIVE, _SEND = 0xC0502100, 0xC0182101
+"""SECCOMP_IOCTL_NOTIF_RECV and _SEND, of linux/seccomp.h."""
+_CONTINUE = 1
+
+
+def receive_notice(listener_fd: int) -> Notice | None:
+    """Take one question off a listener that is readable; None if who asked is gone already."""
+    buffer = bytearray(_NOTICE.size)
+    try:
+        fcntl.ioctl(listener_fd, _RECEIVE, buffer)
+    except FileNotFoundError:
+        return None
+    id_, _, _, number, _, _, *arguments = _NOTICE.unpack(buffer)
+    return Notice(id_, number, tuple(arguments))
+
+
+def answer_notice(listener_fd: int, notice: Notice, refusal: int) -> None:
+    """Let the call be made (0), or have it fail with an errno.
+
+    Letting it be made is safe only where the question was of number and arguments: what a pointer
+    leads to may have changed since (seccomp_unotify(2)).
+    """
+    flags = 0 if refusal else _CONTINUE
+    try:
+        fcntl.ioctl(listener_fd, _SEND, _ANSWER.pack(notice.id, 0, -refusal, flags))
+    except FileNotFoundError:
+        return  # killed meanwhile
+
+
+VERBS = {
+    "install_filter": Verb(install_filter, "install the seccomp filter, {2} bytes"),
+    "install_notices": Verb(
+        install_notices, "install the seccomp filter that asks, {2} bytes, its listener by {3}"
+    ),
+}

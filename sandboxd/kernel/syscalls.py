@@ -285,11 +285,14 @@ set_dumpable: Callable[[int], None] = prctl.set_dumpable
 set_name: Callable[[str], None] = prctl.set_name
 
 
-def seccomp_set_filter(program: bytes, flags: int = 0) -> None:
-    """Install a classic BPF program, given as bytes, on this thread; it can never be removed."""
+def seccomp_set_filter(program: bytes, flags: int) -> int:
+    """Install a classic BPF program, given as bytes, on this thread; it can never be removed.
+
+    Gives the listener's descriptor where the flags ask for one.
+    """
     buffer = ctypes.create_string_buffer(program, len(program))
     fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
-    _check(_syscall(_NR_SECCOMP, 1, ctypes.c_uint(flags), fprog), "seccomp set_mode_filter")
+    return _check(_syscall(_NR_SECCOMP, 1, ctypes.c_uint(flags), fprog), "seccomp set_mode_filter")
 
 
 def landlock_abi() -> int:

@@ -46,6 +46,7 @@ CONSTANTS: Mapping[str, int] = {
     "CLONE_NEWUSER": 0x10000000,
     "CLONE_NEWPID": 0x20000000,
     "CLONE_NEWNET": 0x40000000,
+    "CLONE_THREAD": 0x00010000,
     # Of ioctl, the same on x86-64 and aarch64.
     "TIOCSTI": 0x5412,
     "TIOCLINUX": 0x541C,
@@ -59,10 +60,20 @@ CONSTANTS: Mapping[str, int] = {
     "PER_LINUX": 0,
     "PER_LINUX32": 0x8,
     "UNAME26": 0x20000,
+    "ADDR_NO_RANDOMIZE": 0x40000,
     "PER_QUERY": 0xFFFFFFFF,
     # Of prctl.
     "PR_SET_MM": 35,
     "PR_SCHED_CORE": 62,
+    # Of fcntl: locks, leases and watches.
+    "F_GETLK": 5,
+    "F_SETLK": 6,
+    "F_SETLKW": 7,
+    "F_OFD_GETLK": 36,
+    "F_OFD_SETLK": 37,
+    "F_OFD_SETLKW": 38,
+    "F_SETLEASE": 1024,
+    "F_NOTIFY": 1026,
     # Of seccomp.
     "SECCOMP_FILTER_FLAG_NEW_LISTENER": 1 << 3,
     # Of keyctl.
@@ -103,6 +114,7 @@ class Action(Enum):
     ERRNO = "errno"
     KILL = "kill"
     NOTIFY = "notify"
+    """The job ends, and its ending names the call; a program's own start passes."""
 
 
 class ProcMode(Enum):
@@ -150,6 +162,22 @@ class Policy:
     def is_nested(self) -> bool:
         """Tell whether its jobs may make sandboxes of their own."""
         return self.proc is ProcMode.NESTED
+
+    @property
+    def notifies(self) -> bool:
+        """Tell whether some call ends the job and is named."""
+        return any(rule.action is Action.NOTIFY for rule in self.rules)
+
+    def rule_for(self, syscall: str, arguments: tuple[int, ...], architecture: str) -> Rule | None:
+        """Give the rule that decides a call; None where none does, which refuses it."""
+        deciding = (
+            rule
+            for rule in self.rules
+            if syscall in rule.syscalls
+            and architecture in rule.architectures
+            and all(arguments[test.index] & test.mask in test.values for test in rule.arguments)
+        )
+        return next(deciding, None)
 
     @cached_property
     def digest(self) -> str:

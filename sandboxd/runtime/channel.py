@@ -17,7 +17,7 @@ whole protocol, as a script (d daemon, l launcher, z zygote, i init; `+` the des
     i > d   ready                                or failed STAGE ERRNO DETAIL
 
     d > i   start NUMBER JOB_TAPE PROGRAM_TAPE OUTPUTS TERMINAL LAST
-                                                 + policy [stdin stdout stderr] [files]
+                                                 + policy [stdin stdout stderr] [files] [notices]
     i > d   terminal NUMBER                      + master, where there is one instead of pipes
     i > d   started NUMBER CLOCK                 or failed STAGE ERRNO DETAIL
                                                  or not_started NUMBER ERRNO DETAIL

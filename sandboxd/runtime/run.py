@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import SandboxLost, StageError
+from sandboxd.kernel import seccomp
 from sandboxd.model.job import MAX_OUTPUT_BYTES
 from sandboxd.model.outcome import (
     Captured,
@@ -31,11 +32,13 @@ from sandboxd.model.outcome import (
 from sandboxd.runtime.capture import Capture
 from sandboxd.runtime.channel import Closed, ProtocolError, sealed_memory
 from sandboxd.runtime.deadlines import Deadlines
+from sandboxd.runtime.notices import Notices
 from sandboxd.runtime.nursery import stage_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandboxd.kernel.seccomp import Notice
     from sandboxd.model.job import Job
     from sandboxd.model.outcome import Ending
     from sandboxd.plan import Plan
@@ -53,6 +56,7 @@ DRAIN_PATIENCE = 2.0
 PROGRAM = 1
 """The number of a job's one program."""
 MAX_REPORTED_FILES = 4096
+EXECUTION = {"execve", "execveat"}
 
 
 class Run:
@@ -70,6 +74,9 @@ class Run:
         self._started_ns = 0
         self._ended_ns = 0
         self._killed_for: str | None = None
+        self._denied: str | None = None
+        self._is_executed = False
+        self._notices: Notices | None = None
         self._evidence = Evidence()
         self._reaped = (timedelta(), timedelta())
         self._full: list[str] = []
@@ -80,6 +87,7 @@ class Run:
         self._captures: list[Capture] = []
         self._on_output: Callable[[int, bytes], None] | None = None
         self._on_terminal: Callable[[int], None] | None = None
+        self._judge: Callable[[Notice], int] = self._judge_by_name
         self._deadlines = Deadlines(
             plan.limits,
             len(plan.processors),
@@ -93,10 +101,15 @@ class Run:
         policy_fd: int,
         on_output: Callable[[int, bytes], None] | None,
         on_terminal: Callable[[int], None] | None,
+        judge: Callable[[Notice], int] | None = None,
     ) -> RunResult:
-        """Start the program and give the result once it, and all that it started, has ended."""
+        """Start the program and give the result once it, and all that it started, has ended.
+
+        `judge` answers what the program's filter asks; unset, a question ends the job.
+        """
         self._on_output = on_output
         self._on_terminal = on_terminal
+        self._judge = judge or self._judge_by_name
         self._sandbox.limit(self._plan.cgroup_writes)
         try:
             self._start(policy_fd)
@@ -108,6 +121,8 @@ class Run:
                 self._patience.cancel()
             for capture in self._captures:
                 capture.close()
+            if self._notices is not None:
+                self._notices.close()
         return self._result(streams)
 
     # --- start --------------------------------------------------------------------------------
@@ -131,6 +146,9 @@ class Run:
                 fds["stdout"] = self._capture(1).write_fd
                 if not self._job.merge_stderr:
                     fds["stderr"] = self._capture(2).write_fd
+            if self._plan.notifies:
+                self._notices = Notices(self._judge)
+                fds["notices"] = self._notices.program_fd
             if self._job.files:
                 fds["files"] = sealed_memory(self._plan.files_content, "files")
                 opened.append(fds["files"])
@@ -148,6 +166,8 @@ class Run:
                 os.close(fd)
             for capture in self._captures:
                 capture.hand_over()
+            if self._notices is not None:
+                self._notices.hand_over()
         self._be_patient(START_PATIENCE)
 
     # --- reports --------------------------------------------------------------------------------
@@ -158,7 +178,7 @@ class Run:
             try:
                 message = await self._sandbox.receive()
             except (Closed, ProtocolError) as error:
-                if self._killed_for:
+                if self._was_killed:
                     return
                 raise self._lost(error) from error
             try:
@@ -213,7 +233,7 @@ class Run:
 
     def _take_failure(self, message: Message) -> bool:
         """Take a failure: ours, unless the kernel or we killed the program before its exec."""
-        if self._killed_for or self._sandbox.usage().oom_kill_count:
+        if self._was_killed or self._sandbox.usage().oom_kill_count:
             return True
         raise stage_error(message)
 
@@ -248,10 +268,31 @@ class Run:
 
     def _kill(self, limit: str) -> None:
         """Kill the program for a limit; the first cause wins."""
-        if self._killed_for is None:
+        if not self._was_killed:
             self._killed_for = limit
-            self._sandbox.kill_program()
-            self._be_patient(END_PATIENCE)
+            self._end_program()
+
+    def _judge_by_name(self, notice: Notice) -> int:
+        """Let the program's own start pass; end the job at anything else that is asked.
+
+        The process that becomes the program executes once, and is alone until it has.
+        """
+        name = seccomp.call_name(notice.number)
+        if name in EXECUTION and not self._is_executed:
+            self._is_executed = True
+            return 0
+        if not self._was_killed:
+            self._denied = name
+            self._end_program()
+        return errno.EPERM
+
+    @property
+    def _was_killed(self) -> bool:
+        return self._killed_for is not None or self._denied is not None
+
+    def _end_program(self) -> None:
+        self._sandbox.kill_program()
+        self._be_patient(END_PATIENCE)
 
     def _on_overflow(self) -> None:
         if self._plan.limits.stop_on_output:
@@ -295,7 +336,7 @@ class Run:
             oom_kill_count=counted.oom_kill_count,
             throttled_time=counted.throttled_time,
         )
-        evidence = replace(self._evidence, killed_for=self._killed_for)
+        evidence = replace(self._evidence, killed_for=self._killed_for, denied_syscall=self._denied)
         ending = decide(evidence, usage, self._plan.limits)
         return RunResult(
             outcome=Outcome(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sandboxd.model.policy import Policy
     from sandboxd.model.tape import Tape
     from sandboxd.plan import SandboxPlan
+    from sandboxd.runtime.learning import Learner
 
 
 class Supervisor:
@@ -59,7 +60,7 @@ class Supervisor:
         has_range = host.id_mode is IdMode.RANGE
         self._ids = HostIds(host.identity, self._hold) if has_range else None
         self._processors = dict.fromkeys(host.processors, 0)
-        self._filters: dict[str, tuple[int, int]] = {}
+        self._filters: dict[str, tuple[int, tuple[int, int]]] = {}
         self._names = itertools.count(1)
         self._root_tape = root_tape(host)
         self._sandbox_tapes: dict[SandboxPlan, Tape] = {}
@@ -133,11 +134,13 @@ class Supervisor:
         queue_time: timedelta = timedelta(),
         on_output: Callable[[int, bytes], None] | None = None,
         on_terminal: Callable[[int], None] | None = None,
+        learner: Learner | None = None,
     ) -> RunResult:
         """Run one job to its end in a fresh sandbox, which is gone when this returns.
 
         `on_output` is called with 1 or 2 (stdout, stderr) and each piece that is kept, as it comes.
         `on_terminal` is called with the master of a terminal, if the job asks for one.
+        `learner` is asked at every system call, and answers as the job's policy would.
         Cancelling this kills the job at once.
 
         Raises:
@@ -148,15 +151,17 @@ class Supervisor:
         """
         began = time.monotonic_ns()
         count = processor_count_for(limits_for(job, self.host))
-        policy_fd, policy_size = self._filter(policy_for(job, self.host))
+        policy = learner.asking if learner else policy_for(job, self.host)
+        policy_fd, filter_bytes = self._filter(policy)
+        judge = learner.judge if learner else None
         processors = self._take_processors(count)
         try:
-            plan = plan_run(job, self.host, processors, policy_size)
+            plan = plan_run(job, self.host, processors, filter_bytes)
             for is_last in (False, True):
                 try:
                     async with self._fresh(plan.sandbox) as sandbox:
                         run = Run(sandbox, job, plan, began_ns=began, queue_time=queue_time)
-                        return await run.to_end(policy_fd, on_output, on_terminal)
+                        return await run.to_end(policy_fd, on_output, on_terminal, judge)
                 except SandboxLost as lost:
                     if is_last or lost.started:
                         raise
@@ -198,11 +203,12 @@ class Supervisor:
             self._sandbox_tapes[plan] = sandbox_tape(self.host, plan)
         return self._sandbox_tapes[plan]
 
-    def _filter(self, policy: Policy) -> tuple[int, int]:
-        """Give the descriptor and the size of a policy's compiled filter."""
+    def _filter(self, policy: Policy) -> tuple[int, tuple[int, int]]:
+        """Give the descriptor of a policy's filters, one behind the other, and their sizes."""
         if policy.digest not in self._filters:
-            program = seccomp.compile_policy(policy)
-            self._filters[policy.digest] = sealed_memory(program, "policy"), len(program)
+            rules, notices = seccomp.compile_policy(policy), seccomp.compile_notices(policy)
+            sizes = len(rules), len(notices)
+            self._filters[policy.digest] = sealed_memory(rules + notices, "policy"), sizes
         return self._filters[policy.digest]
 
     def _take_processors(self, count: int) -> tuple[int, ...]:

@@ -73,7 +73,7 @@ HOST = HOSTS["v1", IdMode.RANGE]
 
 
 def plan(host: Host = HOST, **fields: object) -> Plan:
-    return plan_run(Job(**{"argv": ("true",), **fields}), host, (0,), 100)
+    return plan_run(Job(**{"argv": ("true",), **fields}), host, (0,), (100, 0))
 
 
 def stages(tape: Tape) -> list[str]:

@@ -1,0 +1,83 @@
+"""What an attack must not change on the host: looked at before it and after it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from house import House
+
+SYSCTL_PLACES = ("/proc/sys/kernel", "/proc/sys/user", "/proc/sys/fs", "/proc/sys/vm")
+COUNTERS = (
+    *("random/", "ns_last_pid", "pty/nr", "dentry-state", "file-nr", "inode-nr", "inode-state"),
+    *("aio-nr", "quota/", "perf_", "tainted", "stat_", "percpu_pagelist", "lowmem_reserve"),
+)
+"""Values that change by themselves."""
+PLACES = (tempfile.gettempdir(), "/dev/shm", "/var/tmp")
+OURS = ("tmp", "pytest-", "sandboxd", "hypothesis", "bait-")
+"""How what the tests themselves make there is called."""
+
+
+def state_of(house: House) -> dict[str, object]:
+    """Give everything that must be the same again, by name."""
+    return {
+        "processes in sandboxes": sorted(house.sandboxed()),
+        "descriptors of the daemon": len(os.listdir("/proc/self/fd")),
+        "cgroups": sorted(house.cgroups()),
+        "mounts": _text("/proc/self/mountinfo"),
+        "network interfaces": sorted(os.listdir("/sys/class/net")),
+        "SysV objects": {
+            kind: [line.split()[:3] for line in _text(f"/proc/sysvipc/{kind}").splitlines()]
+            for kind in ("shm", "sem", "msg")
+        },
+        "files": sorted(_files(house)),
+        "sysctls": {path: _text(path) for path in _sysctls()},
+    }
+
+
+def difference(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """Say what is not as it was."""
+    return [
+        f"{name}: {_shown(before[name], after[name])}"
+        for name in before
+        if before[name] != after[name]
+    ]
+
+
+def _shown(before: object, after: object) -> str:
+    if isinstance(before, dict) and isinstance(after, dict):
+        changed = {key for key in before | after if before.get(key) != after.get(key)}
+        return str({key: (before.get(key), after.get(key)) for key in sorted(changed)})
+    return f"{before!r} before, {after!r} after"
+
+
+def _files(house: House) -> Iterator[str]:
+    """Name what jobs' owners have in places that everybody may write to."""
+    ids = house.host_ids()
+    for place in PLACES:
+        for entry in os.scandir(place):
+            with suppress(FileNotFoundError):
+                if entry.stat(follow_symlinks=False).st_uid in ids and not entry.name.startswith(
+                    OURS
+                ):
+                    yield entry.path
+
+
+def _sysctls() -> Iterator[str]:
+    for place in SYSCTL_PLACES:
+        for directory, _, names in os.walk(place):
+            for path in (f"{directory}/{name}" for name in names):
+                if not any(counter in path for counter in COUNTERS):
+                    yield path
+
+
+def _text(path: str) -> str:
+    with suppress(OSError):  # some can only be written
+        return Path(path).read_text(errors="replace")
+    return ""
