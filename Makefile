@@ -1,6 +1,6 @@
 # Every target works alone, first, on a fresh machine: `install` brings what is missing.
 
-.PHONY: help install demo test test-vm lint format proto docs bench clean
+.PHONY: help install demo test attack test-vm lint format proto docs bench clean
 
 help:  ## Show this.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -11,8 +11,11 @@ install:  ## Install what is missing and build .venv.
 demo: install  ## Start a server, compile and run a program through gRPC, show the outcome.
 	@scripts/demo.sh
 
-test: install  ## Run the tests, as an ordinary user. LANES="unit sandbox service" chooses.
+test: install  ## Run the tests, as an ordinary user. LANES="unit sandbox …" chooses.
 	@scripts/test.sh $(LANES)
+
+attack: install  ## Run every hostile program in every policy and on every rung; print the table.
+	@scripts/test.sh escape -- -q --no-header -r f
 
 test-vm:  ## Boot stock Debian guests and run the acceptance set there. Root builds their images.
 	@scripts/install.sh e2fsprogs mmdebstrap qemu-system-x86

@@ -1,4 +1,4 @@
-"""Generates docs/limits.md, docs/rungs.md and docs/stages.md from the code that they describe.
+"""Generates the pages of docs/ that follow from code: limits, rungs, stages, attacks.
 
     python scripts/generate_docs.py            writes
     python scripts/generate_docs.py --check    only compares; exits 1 when something differs
@@ -91,7 +91,12 @@ PURPOSES = {
 def main() -> int:
     """Write the files, or compare them; give the exit code."""
     stale = 0
-    pages = {"limits.md": limits_page(), "rungs.md": rungs_page(), "stages.md": stages_page()}
+    pages = {
+        "limits.md": limits_page(),
+        "rungs.md": rungs_page(),
+        "stages.md": stages_page(),
+        "attacks.md": attacks_page(),
+    }
     for name, text in pages.items():
         path = DOCS / name
         if "--check" not in sys.argv[1:]:
@@ -228,6 +233,44 @@ def rungs_page() -> str:
             "",
         ]
     )
+
+
+# --- attacks --------------------------------------------------------------------------------------
+
+
+def attacks_page() -> str:
+    """Write the corpus of attacks: what each attacks, and where it is promised to fail."""
+    sys.path.insert(0, str(DOCS.parent / "tests/escape"))
+    import corpus  # noqa: PLC0415 - it lies among the tests
+
+    attacks = corpus.attacks()
+    lines = [
+        NOTICE,
+        "",
+        "# Attacks",
+        "",
+        f"{len(attacks)} hostile programs and clients, one promise each. `make attack` runs every one",
+        "of them in each policy, on each rung and in each id mode for which the promise is given, looks",
+        "at the host before and after, and runs a good job behind it. Where a column is empty the",
+        "promise holds everywhere; clients have no policy.",
+    ]
+    for group in dict.fromkeys(attack.group for attack in attacks):
+        lines += ["", f"## {group.capitalize()}", ""]
+        lines += ["| attack | promise | policies | rungs | ids |", "|---|---|---|---|---|"]
+        for attack in (attack for attack in attacks if attack.group == group):
+            path = attack.path.relative_to(DOCS.parent)
+            where = (
+                "" if attack.is_client else _unless(corpus.POLICIES, attack.policies),
+                _unless(corpus.RUNGS, attack.rungs),
+                _unless(corpus.ID_MODES, attack.ids),
+            )
+            name = attack.name.replace("_", " ")
+            lines.append(f"| [{name}](../{path}) | {attack.promise} | {' | '.join(where)} |")
+    return "\n".join([*lines, ""])
+
+
+def _unless(every: tuple[str, ...], names: tuple[str, ...]) -> str:
+    return "" if set(names) == set(every) else ", ".join(names)
 
 
 # --- stages ---------------------------------------------------------------------------------------

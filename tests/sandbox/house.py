@@ -45,6 +45,11 @@ except OSError as error:
 """
 
 
+def fewer(count: int) -> int:
+    """Give how many of many are enough on a machine this slow."""
+    return max(2, count * 4 // SLOWNESS) if SLOWNESS > 1 else count
+
+
 def seconds(value: float) -> timedelta:
     return timedelta(seconds=value)
 

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from house import SLOWNESS, House, Running, descendants, eventually, has, seconds, status_of
+from house import (
+    SLOWNESS,
+    House,
+    Running,
+    descendants,
+    eventually,
+    fewer,
+    has,
+    seconds,
+    status_of,
+)
 
 from sandboxd.errors import HostError, JobError, PreconditionError, StageError
 from sandboxd.model.job import InputFile, OutputPath
@@ -116,7 +126,7 @@ def test_many_jobs_in_a_row_leave_nothing_behind(house: House) -> None:
 def test_jobs_that_end_badly_leave_nothing_behind(house: House) -> None:
     house.run("/bin/true")
     before = holdings(house)
-    for _ in range(10):
+    for _ in range(fewer(10)):
         house.run("missing-program")
         house.run("yes", limits=Limits(output_bytes=10, stop_on_output=True))
         house.run("sleep", "60", limits=Limits(wall_time=seconds(0.02)))
@@ -134,7 +144,8 @@ def test_jobs_at_once_keep_to_themselves_and_leave_nothing_behind(house: House) 
     before = holdings(house)
     script = 'cat > f; sleep 0.2; cat f; ls /tmp /workspace /dev/shm | grep -vc : ; echo "$1"'
     running = [
-        house.start("/bin/sh", "-c", script, "sh", str(n), stdin=b"%d\n" % n) for n in range(50)
+        house.start("/bin/sh", "-c", script, "sh", str(n), stdin=b"%d\n" % n)
+        for n in range(fewer(50))
     ]
     for number, job in enumerate(running):
         lines = job.result().stdout.data.split()
@@ -157,7 +168,7 @@ def test_cancelling_kills_at_once_and_gives_everything_back(house: House) -> Non
 def test_cancelling_at_any_moment_of_the_set_up_gives_everything_back(house: House) -> None:
     house.run("/bin/true")
     before = holdings(house)
-    for moment in range(60):
+    for moment in range(0, 60, 60 // fewer(60)):
         job = house.start("/bin/sh", "-c", "sleep 300", files=(InputFile("f", bytes(100000)),))
         house.do(_turns(moment))
         job.cancel()
@@ -215,7 +226,7 @@ def test_a_killed_launcher_is_replaced(own_house: House) -> None:
 
 
 def test_helpers_killed_again_and_again_are_replaced_and_leave_nothing(own_house: House) -> None:
-    for _ in range(5):
+    for _ in range(fewer(5)):
         os.kill(zygote_of(own_house), signal.SIGKILL)
         assert own_house.run("/bin/true").ending == Exited(0)
         os.kill(own_house.launcher(), signal.SIGKILL)
@@ -402,14 +413,15 @@ for _ in range(3):
     assert sandboxd.run(["true"]).ending == sandboxd.Exited(0)
 """
     command = [sys.executable, "-W", "error", "-c", code]
+    count = fewer(8)
     for _ in range(max(3 // SLOWNESS, 1)):
         with ExitStack() as scope:
             running = [
                 scope.enter_context(subprocess.Popen(command, env=with_path(), stderr=-1))
-                for _ in range(8)
+                for _ in range(count)
             ]
             errors = [process.communicate(timeout=60)[1] for process in running]
-        assert [process.returncode for process in running] == [0] * 8, errors
+        assert [process.returncode for process in running] == [0] * count, errors
 
 
 def test_a_supervisor_that_is_not_entered_runs_nothing(house: House) -> None:

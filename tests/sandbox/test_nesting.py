@@ -208,7 +208,7 @@ while True:
 
 
 def test_a_fork_bomb_in_an_inner_sandbox_meets_the_outer_limit(nested: House) -> None:
-    limits = Limits(process_count=40, cpu_time=seconds(3 * SLOWNESS), wall_time=seconds(40))
+    limits = Limits(process_count=40, cpu_time=seconds(3 * SLOWNESS), wall_time=seconds(20))
     bomb = ("--processes", "1000", "--wall-time", "60s", "--cpu-time", "60s", "--")
     result = inner(nested, *bomb, "/usr/bin/python3", "-I", "-c", BOMB, limits=limits)
     assert result.ending in {LimitExceeded("cpu_time"), LimitExceeded("wall_time")}

@@ -126,6 +126,9 @@ chroot "$root" python3 -m venv /tmp/venv
 chroot "$root" /tmp/venv/bin/pip --quiet --no-cache-dir --disable-pip-version-check \\
   wheel --use-pep517 --wheel-dir /srv/wheels {packages}
 rm -r "$root/tmp/venv"
+chroot "$root" python3 -m venv --copies /opt/sandboxd
+chroot "$root" /opt/sandboxd/bin/pip --quiet --no-cache-dir --disable-pip-version-check \\
+  install --no-index --find-links /srv/wheels {packages}
 mv "$root/tmp/certificates" "$certificates"
 printf '[global]\\nno-index = true\\nfind-links = /srv/wheels\\n' >"$root/etc/pip.conf"
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
