@@ -18,7 +18,7 @@ from sandboxd.errors import HostError
 from sandboxd.identity import Identity, IdMode, identify
 from sandboxd.kernel import delegation, mounts, seccomp, syscalls
 from sandboxd.kernel.cgroups import Rung, Tree
-from sandboxd.model.job import Network
+from sandboxd.model.job import WRITABLE_PLACES, Network
 from sandboxd.model.limits import ROWS, Limits, built_in
 from sandboxd.model.policy import Action, Rule
 from sandboxd.version import __version__
@@ -37,6 +37,8 @@ HOST_ROOT_PATHS = (
 )
 """What the root `host` shows, read-only; entries of /etc that begin with a prefix below, too."""
 HOST_ETC_PREFIXES = ("java-", "python3", "maven")
+OWN_PLACES = ("/proc", "/sys", "/dev", *WRITABLE_PLACES)
+"""What a sandbox has for itself, or not at all: what lies there of the host's stays hidden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +304,20 @@ def host_root_sources(binds: tuple[str, ...]) -> tuple[mounts.Source, ...]:
     """Look up what the root `host` shows of this machine, parents first."""
     etc = sorted(os.listdir("/etc"))
     paths = [*HOST_ROOT_PATHS, *(f"/etc/{n}" for n in etc if n.startswith(HOST_ETC_PREFIXES))]
-    for path in binds:
-        if not os.path.isabs(path) or not os.path.isdir(path) or path in {"/", "/proc", "/sys"}:
-            remedy = "name an existing directory of toolchains"
-            raise HostError("ROOT_BIND_INVALID", f"cannot show {path} in the root", remedy)
-    return mounts.sources_for([*paths, *(os.path.realpath(path) for path in binds)])
+    return mounts.sources_for([*paths, *map(_bound_place, binds)])
+
+
+def _bound_place(path: str) -> str:
+    """Give the place of a directory that the operator wants shown; links are followed."""
+    place = os.path.realpath(path)
+    cause, remedy = "", "name an existing directory of toolchains"
+    if not os.path.isabs(path) or not os.path.isdir(path):
+        cause = "it is no directory by an absolute path"
+    elif place == "/":
+        cause = "it is all of the host"
+    elif own := next((own for own in OWN_PLACES if f"{place}/".startswith(f"{own}/")), None):
+        cause = f"{own} is never the host's in a sandbox, and {place} would be hidden"
+        remedy = "put it elsewhere: below /opt, /srv or /var, for example"
+    if cause:
+        raise HostError("ROOT_BIND_INVALID", f"cannot show {path} in the root: {cause}", remedy)
+    return place

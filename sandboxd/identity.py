@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from sandboxd.errors import HostError
 from sandboxd.kernel import idmap
-from sandboxd.kernel.idmap import Range
+from sandboxd.kernel.idmap import Line, Range
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sandboxd.kernel.idmap import Map
 
 DEFAULT_SERVICE_ID = 59990
@@ -24,6 +26,11 @@ DEFAULT_RANGES = (Range(1_878_982_656, 65536), Range(2048, 57000))
 """What root takes when /etc/subuid gives the service user no range: the first that is mapped here.
 The last 64 Ki of those that systemd sets aside for user namespaces, far above every ordinary user;
 and, for root of a user namespace that has 64 Ki ids in all, what lies below the service user."""
+
+
+FIRST_SUBORDINATE_ID = 100_000
+"""Where free ranges are looked for, unless login.defs(5) says otherwise by SUB_UID_MIN."""
+RANGE_SIZE = 65536
 
 
 class IdMode(Enum):
@@ -78,11 +85,29 @@ def identify(service_user: str, forced: IdMode | None) -> Identity:
 
 def default_range(uid_map: str) -> Range | None:
     """Choose the first default range that a map, as in /proc/self/uid_map, has as a whole."""
-    lines = [tuple(map(int, line.split())) for line in uid_map.splitlines()]
-    for start, size in DEFAULT_RANGES:
-        if any(inside <= start and start + size <= inside + count for inside, _, count in lines):
-            return Range(start, size)
-    return None
+    map_ = parse_map(uid_map)
+    return next((range_ for range_ in DEFAULT_RANGES if is_mapped(range_, map_)), None)
+
+
+def parse_map(text: str) -> Map:
+    """Read a uid_map or gid_map as the kernel shows it."""
+    lines = (line.split() for line in text.splitlines())
+    return tuple(Line(*map(int, fields)) for fields in lines if len(fields) == 3)
+
+
+def is_mapped(range_: Range, map_: Map) -> bool:
+    """Tell whether all these ids have a meaning: the kernel wants them in one line of the map."""
+    end = range_.start + range_.size
+    return any(line.inside <= range_.start and end <= line.inside + line.size for line in map_)
+
+
+def free_range(taken: Iterable[Range], low: int = FIRST_SUBORDINATE_ID) -> Range:
+    """Find the lowest range from `low` on in which no id belongs to anybody."""
+    range_ = Range(low, RANGE_SIZE)
+    for other in sorted(taken):
+        if range_.overlaps(other):
+            range_ = Range(other.start + other.size, RANGE_SIZE)
+    return range_
 
 
 def _service_user(name: str) -> tuple[int, int, str]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandboxd.doctor.finding import Finding, Grade, Graded, failed, named, passed, weak
-from sandboxd.identity import IdMode
+from sandboxd.identity import IdMode, free_range
 from sandboxd.kernel.cgroups import Rung
-from sandboxd.kernel.idmap import Range
+from sandboxd.kernel.idmap import LEAST_RANGE, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sandboxd.doctor.facts import Facts, Mount
+    from sandboxd.doctor.facts import Facts, Mount, Subordinate
 
 DELEGATE = "systemd-run --user --scope -p Delegate=yes sandboxd serve"
 DELEGATE_MORE = (
@@ -23,13 +21,6 @@ DELEGATE_MORE = (
     "$'[Service]\\nDelegate=cpu cpuset io memory pids', then log in anew"
 )
 WRITABLE = "docker run --cgroupns private --security-opt writable-cgroups=true"
-OPTIONAL = {
-    "cpu": "jobs get whole processors, not fractions",
-    "cpuset": "affinity places them; Delegate= in user@.service.d gives it",
-}
-"""Controllers that a job hardly misses, and what is so without them."""
-FIRST_FREE = 200_000
-RANGE_SIZE = 65536
 UNKNOWN = failed(
     "the host was refused",
     "it could not be looked at, as the server would refuse to start here",
@@ -54,8 +45,16 @@ def ids(facts: Facts) -> Graded:
             "jobs run under the daemon's own user id, as --ids single asks",
             "start without --ids single",
         )
-    first = free_range(facts.subordinate).start
-    wanted = f"{first}-{first + RANGE_SIZE - 1}"
+    if facts.uid_map and all(line.size < LEAST_RANGE for line in facts.uid_map):
+        count = sum(line.size for line in facts.uid_map)
+        return weak(
+            f"{count} ids in /proc/self/uid_map",
+            "jobs run under the daemon's own user id: the user namespace around this process, as "
+            "that of every sandbox, has no ids to give away, so nesting ends here",
+            "for jobs with ids of their own, start sandboxd outside of this sandbox or container",
+        )
+    first, size = _free_range(facts.subordinate)
+    wanted = f"{first}-{first + size - 1}"
     return weak(
         f"{len(lines)} lines for {facts.user} in /etc/subuid and /etc/subgid",
         "jobs run under the daemon's own user id: /etc/subuid and /etc/subgid give it no range",
@@ -77,16 +76,15 @@ def id_ranges(facts: Facts) -> Graded:
                     f"/etc/{file}: {line.owner}:{line.range.start}:{line.range.size}",
                     f"the range of {facts.user} overlaps that of {line.owner}: jobs of both may "
                     "have the same host ids",
-                    f"give one of them another range, such as {free_range(facts.subordinate).start}"
-                    f":{RANGE_SIZE}, in /etc/{file}",
+                    "give one of them another range, such as {}:{}, in /etc/{}".format(
+                        *_free_range(facts.subordinate), file
+                    ),
                 )
     return passed("no other user's range overlaps")
 
 
-def free_range(taken: Iterable[tuple[str, str, Range]]) -> Range:
-    """Name a range behind all that are given to anybody."""
-    ends = [range_.start + range_.size for _, _, range_ in taken if range_.start < 1 << 30]
-    return Range(max([FIRST_FREE, *ends]), RANGE_SIZE)
+def _free_range(given: tuple[Subordinate, ...]) -> Range:
+    return free_range(line.range for line in given)
 
 
 def cgroup_rung(facts: Facts) -> Graded:
@@ -95,9 +93,9 @@ def cgroup_rung(facts: Facts) -> Graded:
     if tree is None:
         return UNKNOWN
     if tree.rung is Rung.V2:
-        lacking = [name for name in OPTIONAL if name not in tree.controllers]
-        without = "; without " + ", ".join(f"{name} ({OPTIONAL[name]})" for name in lacking)
-        return passed(f"v2 with {', '.join(sorted(tree.controllers))}{without if lacking else ''}")
+        without = "; without cpuset (affinity places jobs; Delegate= in user@.service.d gives it)"
+        lacking = "" if "cpuset" in tree.controllers else without
+        return passed(f"v2 with {', '.join(sorted(tree.controllers))}{lacking}")
     if tree.rung is Rung.V1:
         return weak(
             f"v1 with {', '.join(tree.v1)}",
@@ -124,6 +122,11 @@ def memory_bytes(facts: Facts) -> Graded:
 def process_count(facts: Facts) -> Graded:
     """Tell whether a controller limits processes, or an rlimit."""
     return _controller(facts, "pids", "an rlimit counts instead")
+
+
+def cpu_count(facts: Facts) -> Graded:
+    """Only a controller holds a fraction of a processor; whole ones are a matter of placing."""
+    return _controller(facts, "cpu", "jobs get whole processors where they ask for a fraction")
 
 
 def _controller(facts: Facts, controller: str, consequence: str) -> Graded:
@@ -215,7 +218,9 @@ def landlock(facts: Facts) -> Graded:
     return passed(f"ABI {facts.landlock_abi}{without if lacking else ''}")
 
 
-CHECKS = named(ids, id_ranges, cgroup_rung, memory_bytes, process_count, cpu_time, landlock)
+CHECKS = named(
+    ids, id_ranges, cgroup_rung, memory_bytes, process_count, cpu_count, cpu_time, landlock
+)
 
 
 def weaknesses(facts: Facts) -> tuple[Finding, ...]:

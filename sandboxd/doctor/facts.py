@@ -12,13 +12,15 @@ import resource
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from sandboxd.kernel.idmap import Line, Range
+from sandboxd.identity import parse_map
+from sandboxd.kernel.idmap import Range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandboxd.identity import Identity, IdMode
     from sandboxd.kernel.cgroups import Rung, Tree
+    from sandboxd.kernel.idmap import Map
 
 SYSCTLS = (
     *(f"user.max_{kind}_namespaces" for kind in ("user", "mnt", "pid", "net", "ipc", "uts")),
@@ -86,6 +88,7 @@ class Facts:
     v2_controllers: frozenset[str] = frozenset()
     """Those that the v2 hierarchy has at the highest place in sight."""
     subordinate: tuple[Subordinate, ...] = ()
+    uid_map: Map = ()
 
     kernel_release: str = ""
     sysctls: Mapping[str, str] = field(default_factory=dict)
@@ -94,7 +97,6 @@ class Facts:
     apparmor_profile: str | None = None
     euid: int = 0
     gid: int = 0
-    uid_map: tuple[Line, ...] = ()
     filter_refusal: int = 0
     """The errno with which a seccomp filter answers unshare(2); 0 where none does."""
     root_is_hosts: bool | None = None
@@ -149,6 +151,7 @@ def enforcement_facts(
             for name in ("subuid", "subgid")
             for line in parse_subordinate(name, _read(f"/etc/{name}") or "")
         ),
+        uid_map=parse_map(_read("/proc/self/uid_map") or ""),
     )
 
 
@@ -164,7 +167,6 @@ def gather(base: Facts, slot_count: int = 1) -> Facts:
         or _read("/proc/self/attr/current"),
         euid=os.geteuid(),
         gid=os.getgid(),
-        uid_map=parse_map(_read("/proc/self/uid_map") or ""),
         root_is_hosts=_root_is_hosts(),
         map_programs={
             name: found for name in MAP_PROGRAMS if (found := _map_program(name)) is not None
@@ -211,12 +213,6 @@ def parse_status(text: str) -> dict[str, str]:
     """Read /proc/self/status."""
     lines = (line.partition(":") for line in text.splitlines())
     return {name: value.strip() for name, _, value in lines}
-
-
-def parse_map(text: str) -> tuple[Line, ...]:
-    """Read a uid_map."""
-    lines = (line.split() for line in text.splitlines())
-    return tuple(Line(*map(int, fields)) for fields in lines if len(fields) == 3)
 
 
 def _own_v2_path(text: str) -> str | None:

@@ -6,13 +6,14 @@ import errno
 from typing import TYPE_CHECKING
 
 from sandboxd.doctor.finding import Graded, failed, name_of, passed, refusal, weak, works
-from sandboxd.identity import IdMode
+from sandboxd.identity import IdMode, is_mapped
+from sandboxd.kernel.idmap import Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sandboxd.doctor.facts import Facts, MapProgram
-    from sandboxd.kernel.idmap import Line
+    from sandboxd.kernel.idmap import Map
 
 LEAST_KERNEL = (5, 12)
 ALL_IDS = (0, 0, (1 << 32) - 1)
@@ -117,14 +118,14 @@ def apparmor(facts: Facts) -> Graded:
 def mapped_user(facts: Facts) -> Graded:
     """Ask for a valid user id: nobody else may make a user namespace."""
     evidence = f"euid {facts.euid}, uid_map {_shown(facts.uid_map)}"
-    if facts.uid_map and not _is_mapped(facts.euid, facts.uid_map):
+    if facts.uid_map and not is_mapped(Range(facts.euid, 1), facts.uid_map):
         return failed(
             evidence,
             "this process's user id has no meaning in its user namespace",
             "map it where the namespace is made (unshare --map-user, --map-auto)",
         )
     who = facts.identity
-    if who is not None and facts.uid_map and not _is_mapped(who.uid, facts.uid_map):
+    if who is not None and facts.uid_map and not is_mapped(Range(who.uid, 1), facts.uid_map):
         return failed(
             f"uid {who.uid}, uid_map {_shown(facts.uid_map)}",
             f"root here is to become uid {who.uid}, which has no meaning in its user namespace",
@@ -221,10 +222,10 @@ def map_programs(facts: Facts) -> Graded:
         wrong = _wrong_with(name, facts.map_programs.get(name))
         if wrong is not None:
             return wrong
-    outside = [line for line in identity.uid_map[1:] if not _is_mapped(line.outside, facts.uid_map)]
-    if facts.uid_map and outside:
+    range_ = Range(identity.uid_map[1].outside, identity.uid_map[1].size)
+    if facts.uid_map and not is_mapped(range_, facts.uid_map):
         return failed(
-            f"range at {outside[0].outside}, uid_map {_shown(facts.uid_map)}",
+            f"range {range_.start}+{range_.size}, uid_map {_shown(facts.uid_map)}",
             "the range of /etc/subuid is not mapped in the user namespace around this process",
             "give a range inside that map (in a pod: below 65536), or start with --ids single",
         )
@@ -360,9 +361,5 @@ devpts = _tried("devpts", "mount a devpts in a namespace of its own")
 keyring = _tried("keyring", "join a new session keyring")
 
 
-def _is_mapped(id_: int, map_: tuple[Line, ...]) -> bool:
-    return any(line.inside <= id_ < line.inside + line.size for line in map_)
-
-
-def _shown(map_: tuple[Line, ...]) -> str:
+def _shown(map_: Map) -> str:
     return ", ".join(f"{line.inside}+{line.size}" for line in map_) or "unreadable"

@@ -13,6 +13,7 @@ in between, by calls that the policy itself may well refuse.
 
 from __future__ import annotations
 
+import array
 import errno
 import fcntl
 import os
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sandboxd.kernel import bpf
 from sandboxd.kernel.syscalls import seccomp_set_filter
 from sandboxd.model.tape import Operation, Verb, descriptor
+from sandboxd.shipped import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,12 +92,8 @@ NEWER_CALLS_X86 = {"uretprobe": 335}
 
 
 def policies_directory() -> Path:
-    """Give the directory of the shipped policies: in the package, or beside it in a checkout."""
-    from pathlib import Path  # noqa: PLC0415 - see the module's first lines
-
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "policies"
-    return inside if inside.is_dir() else package.parent / "policies"
+    """Give the directory of the shipped policies."""
+    return shipped("policies", in_checkout="policies")
 
 
 def load_policies(directories: Iterable[str | Path]) -> dict[str, Policy]:
@@ -367,11 +365,16 @@ def install_filter(fd: int, offset: int, size: int) -> None:
 
 
 def install_notices(fd: int, offset: int, size: int, notices_fd: int) -> None:
-    """Install a filter that asks, and hand its listener over; whoever holds it answers."""
-    listener_fd = seccomp_set_filter(_program(fd, offset, size), NEW_LISTENER)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, os.dup(notices_fd)) as notices:
-        socket.send_fds(notices, [b"listener"], [listener_fd])
-    os.close(listener_fd)
+    """Install a filter that asks, and hand its listener over; whoever holds it answers.
+
+    Between the two nobody answers yet, so nothing may be asked: one call, made ready before.
+    """
+    program = _program(fd, offset, size)
+    notices = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, notices_fd)
+    listener = array.array("i", [seccomp_set_filter(program, NEW_LISTENER)])
+    notices.sendmsg([b"listener"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, listener)])
+    notices.detach()
+    os.close(listener[0])
 
 
 def install(filter_bytes: bytes) -> None:

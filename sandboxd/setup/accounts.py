@@ -9,11 +9,12 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandboxd.errors import HostError
+from sandboxd.identity import FIRST_SUBORDINATE_ID, free_range
 from sandboxd.kernel import idmap
 from sandboxd.kernel.idmap import Range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     Texts = Mapping[str, str | None]
     """The content of each of `FILES`, None where there is no such file."""
@@ -22,7 +23,6 @@ PASSWD, GROUP, SHADOW, GSHADOW = "/etc/passwd", "/etc/group", "/etc/shadow", "/e
 SUBUID, SUBGID = "/etc/subuid", "/etc/subgid"
 LOGIN_DEFS = "/etc/login.defs"
 FILES = (PASSWD, GROUP, SHADOW, GSHADOW, SUBUID, SUBGID, LOGIN_DEFS)
-RANGE_SIZE = 65536
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 
 
@@ -108,7 +108,7 @@ def new_ranges(user: User, texts: Texts, wished: Range | None) -> list[Line]:
     if not lacking:
         return []
     taken = [*_all_ranges(texts), Range(user.uid, 1), Range(user.gid, 1)]
-    range_ = wished or _free_range(taken, _setting(texts, "SUB_UID_MIN", 100_000))
+    range_ = wished or free_range(taken, _setting(texts, "SUB_UID_MIN", FIRST_SUBORDINATE_ID))
     for other in taken:
         if range_.overlaps(other):
             raise HostError(
@@ -118,15 +118,6 @@ def new_ranges(user: User, texts: Texts, wished: Range | None) -> list[Line]:
                 "leave --range unset for one that is free",
             )
     return [Line(path, f"{user.name}:{range_.start}:{range_.size}") for path in lacking]
-
-
-def _free_range(taken: Iterable[Range], low: int) -> Range:
-    """Find the lowest free range from `low` on."""
-    range_ = Range(low, RANGE_SIZE)
-    for other in sorted(taken):
-        if range_.overlaps(other):
-            range_ = Range(other.start + other.size, RANGE_SIZE)
-    return range_
 
 
 def _all_ranges(texts: Texts) -> list[Range]:

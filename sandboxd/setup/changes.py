@@ -197,12 +197,8 @@ class Run:
 
     def undo(self, root: Path) -> str:  # noqa: ARG002 - the same
         """End the effect; give what could not be ended, and why."""
-        causes = [
-            f"{' '.join(command)}: {cause}"
-            for command in self.undo_commands
-            if (cause := _failure(command))
-        ]
-        return "; ".join(causes)
+        causes = ((" ".join(command), _failure(command)) for command in self.undo_commands)
+        return "; ".join(f"{command}: {cause}" for command, cause in causes if cause)
 
 
 Change = MakeDirectory | AddLine | WriteFile | MakeLink | Run
@@ -239,19 +235,56 @@ def apply(changes: Iterable[Change], root: Path, say: Callable[[str], None]) -> 
 
 
 def undo(root: Path, say: Callable[[str], None]) -> None:
-    """Take all recorded changes back, the last first; say what has to stay."""
+    """Take all recorded changes back, the last first; say what has to stay.
+
+    Raises:
+        HostError: a command failed; it is tried again, with the rest, by the next undo.
+
+    """
     with _locked(root):
-        steps = read_record(root)
-        for step in reversed(steps):
+        steps = [single for step in read_record(root) for single in _singly(step)]
+        failed: list[Step] = []
+        while steps:
+            step = steps.pop()
+            if _is_needed(step.change, failed):
+                failed.insert(0, step)
+                continue
             for words in step.change.undo_words():
                 say(words)
             if left := step.change.undo(root):
                 say(f"but: {left}")
+                # Of a command that was never done there may be nothing to end.
+                if isinstance(step.change, Run) and step.done:
+                    failed.insert(0, step)
+            _record(root, [*steps, *failed])
+        if failed:
+            raise HostError(
+                "SETUP_COMMAND",
+                "cannot take back all: what failed stays recorded",
+                f"mend it and run setup --undo again; where nothing is left to end, rm {RECORD}",
+            )
         record = at(root, RECORD)
         for place in (record, _scrap(record)):
             place.unlink(missing_ok=True)
         with suppress(OSError):
             record.parent.rmdir()
+
+
+def _singly(step: Step) -> list[Step]:
+    """Take a command's undoing apart, so that what failed of it can be kept alone."""
+    if not isinstance(step.change, Run):
+        return [step]
+    commands = reversed(step.change.undo_commands)  # steps are undone from behind
+    return [replace(step, change=replace(step.change, undo_commands=(one,))) for one in commands]
+
+
+def _is_needed(change: Change, failed: Iterable[Step]) -> bool:
+    """Tell whether a command that failed reads this file of ours, by its path or as a unit."""
+    if not isinstance(change, WriteFile):
+        return False
+    names = {change.path, os.path.basename(change.path)}
+    commands = [step.change.undo_commands for step in failed if isinstance(step.change, Run)]
+    return any(names & set(command) for (command,) in commands)
 
 
 def read_record(root: Path) -> list[Step]:
@@ -295,7 +328,7 @@ def _subject(change: Change) -> tuple[object, ...]:
     if isinstance(change, AddLine):
         return (AddLine, change.path, change.text)
     if isinstance(change, Run):
-        return (Run, change.command, change.undo_commands)
+        return (Run, change.command or change.undo_commands)
     return (type(change), change.path)
 
 

@@ -27,6 +27,7 @@ from sandboxd.setup.changes import (
     read_record,
     read_text,
 )
+from sandboxd.shipped import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -297,10 +298,8 @@ def prepared(root: Path, wish: Wish) -> list[Change]:
 
 
 def units_directory() -> Path:
-    """Give the directory of the shipped units: in the package, or in deploy/ of a checkout."""
-    package = Path(__file__).resolve().parent
-    inside = package / "systemd"
-    return inside if inside.is_dir() else package.parent.parent / "deploy" / "systemd"
+    """Give the directory of the shipped units."""
+    return shipped("setup/systemd", in_checkout="deploy/systemd")
 
 
 def _v1_mounts() -> tuple[str, ...]:

@@ -78,7 +78,8 @@ def nested() -> Iterator[House]:
     if os.geteuid() == 0:
         unavailable("this lane runs as an ordinary user: see scripts/as_test_user.py")
     places = {CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)}
-    binds = sorted(str(p) for p in places if not p.is_relative_to("/usr") and p.is_dir())
+    unasked = "/usr/", "/tmp/"  # there anyway; refused, see `needs_checkout`
+    binds = sorted(str(p) for p in places if p.is_dir() and not f"{p}/".startswith(unasked))
     try:
         with House(Settings(root_binds=tuple(binds))) as house:
             house.supervisor.check(Job(argv=("true",), policy="nested"))

@@ -186,7 +186,8 @@ def test_a_policy_that_asks_leaves_limits_and_cancelling_alone(asking: House) ->
     limits = Limits(cpu_time=seconds(0.2))
     ending = asking.python(SPIN, policy="asking", limits=limits).ending
     assert ending == LimitExceeded("cpu_time")
-    running = asking.start("/bin/sh", "-c", "echo; sleep 60", policy="asking")
+    sleeping = "import time; print(flush=True); time.sleep(60)"
+    running = asking.start("/usr/bin/python3", "-c", sleeping, policy="asking")
     running.wait_for()
     running.cancel()
     eventually(lambda: not asking.sandboxed())

@@ -27,6 +27,7 @@ def identity(mode: IdMode = IdMode.RANGE, *, as_root: bool = False) -> Identity:
 SINGLE = identity(IdMode.SINGLE)
 V2 = Tree(Rung.V2, {UNIFIED: "/c"}, frozenset({"cpu", "memory", "pids"}))
 V2_PIDLESS = Tree(Rung.V2, {UNIFIED: "/c"}, frozenset({"cpu", "memory"}))
+V2_CPULESS = Tree(Rung.V2, {UNIFIED: "/c"}, frozenset({"memory", "pids"}))
 V1 = Tree(Rung.V1, {"memory": "/m", "pids": "/p"})
 BARE = Tree(Rung.V2_BARE, {UNIFIED: "/c"})
 NONE = Tree(Rung.NONE, {})
@@ -245,6 +246,13 @@ FATAL = [
         "below 65536",
     ),
     condition(
+        host(uid_map=(Line(0, 0, 165535), Line(165535, 900000, 10))),
+        "map_programs",
+        Failure("newuidmap", errno.EPERM),
+        "not mapped in the user namespace around",
+        "below 65536",
+    ),
+    condition(
         host(failure=Failure("newuidmap", errno.EPERM)),
         "map_programs",
         Failure("newuidmap", errno.EPERM),
@@ -317,14 +325,21 @@ WEAK = [
         "ids",
         None,
         "give it no range",
-        "usermod --add-subuids 200000-265535 --add-subgids 200000-265535 ann",
+        "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann",
     ),
     condition(
-        host(identity=SINGLE, subordinate=(Subordinate("subuid", "bob", Range(200000, 65536)),)),
+        host(identity=SINGLE, subordinate=(Subordinate("subuid", "bob", Range(100000, 65536)),)),
         "ids",
         None,
         "give it no range",
-        "usermod --add-subuids 265536-331071 --add-subgids 265536-331071 ann",
+        "usermod --add-subuids 165536-231071 --add-subgids 165536-231071 ann",
+    ),
+    condition(
+        host(identity=SINGLE, subordinate=(), uid_map=(Line(0, 1, 1), Line(1000, 2, 1))),
+        "ids",
+        None,
+        "nesting ends here",
+        "outside of this sandbox",
     ),
     condition(
         host(identity=SINGLE, forced_ids=IdMode.SINGLE), "ids", None, "asks", "without --ids single"
@@ -334,7 +349,7 @@ WEAK = [
         "id_ranges",
         None,
         "overlaps that of bob",
-        "in /etc/subuid",
+        "such as 165545:65536, in /etc/subuid",
     ),
     condition(
         host(tree=V1, mounts=HYBRID), "cgroup_rung", None, "cgroup v1", "unified_cgroup_hierarchy"
@@ -378,6 +393,16 @@ WEAK = [
     ),
     condition(
         host(tree=V2_PIDLESS), "process_count", None, "passes fewer on", "Delegate=cpu cpuset io"
+    ),
+    condition(
+        host(tree=V2_CPULESS), "cpu_count", None, "passes fewer on", "Delegate=cpu cpuset io"
+    ),
+    condition(
+        host(tree=BARE, v2_controllers=frozenset({"memory"})),
+        "cpu_count",
+        None,
+        "whole processors where they ask for a fraction",
+        "cgroup.subtree_control",
     ),
     condition(
         host(tree=NONE, forced_rung=Rung.NONE),

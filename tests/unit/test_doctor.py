@@ -30,13 +30,13 @@ from hypothesis import strategies as st
 
 from sandboxd.doctor import facts as reading
 from sandboxd.doctor.checks import CHECKS, findings
-from sandboxd.doctor.enforced import free_range, weaknesses
+from sandboxd.doctor.enforced import weaknesses
 from sandboxd.doctor.facts import Facts, Failure, Mount
 from sandboxd.doctor.failures import STEP_OF_STAGE, SUSPECTS, explain, failure_of, step_of
 from sandboxd.doctor.finding import Finding, Grade
 from sandboxd.doctor.steps import STEPS
 from sandboxd.host import Settings, probe_host, weaknesses_for
-from sandboxd.identity import IdMode
+from sandboxd.identity import IdMode, free_range
 from sandboxd.kernel.cgroups import Rung
 from sandboxd.kernel.idmap import Range
 
@@ -115,7 +115,7 @@ def test_what_was_not_reached_does_not_pass() -> None:
     for name in ("clone3", "tmpfs", "bind_mounts", "proc", "devpts", "keyring", "seccomp"):
         assert grade(stopped, name) is Grade.FAIL
         assert "step user_namespace failed before" in CHECKS[name](stopped).cause
-    for name in ("ids", "cgroup_rung", "memory_bytes", "process_count", "cpu_time"):
+    for name in ("ids", "cgroup_rung", "memory_bytes", "process_count", "cpu_count", "cpu_time"):
         assert grade(host(identity=None, tree=None), name) is Grade.FAIL
 
 
@@ -203,6 +203,7 @@ def test_a_host_that_nobody_looked_at_has_the_general_weaknesses() -> None:
         "cgroup_rung",
         "memory_bytes",
         "process_count",
+        "cpu_count",
         "cpu_time",
         "landlock",
     ]
@@ -226,7 +227,7 @@ def test_subordinate_lines_are_read_and_broken_ones_passed_over() -> None:
         ("ann", Range(100000, 65536)),
         ("1001", Range(300000, 10)),
     ]
-    assert free_range(lines) == Range(300010, 65536)
+    assert free_range(line.range for line in lines) == Range(165536, 65536)
 
 
 def test_a_mountinfo_line_is_read() -> None:

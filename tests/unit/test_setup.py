@@ -203,6 +203,40 @@ def test_a_unit_of_an_older_version_is_replaced(root: Path) -> None:
     assert setup(root) == "nothing to do\n"
 
 
+def test_what_failed_is_kept_and_undone_by_the_next_undo(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before = state(root)
+    setup(root)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    once, later = elsewhere / "once", elsewhere / "later"
+    once.touch()
+    in_units = ("env", "--chdir", str(root / "etc/systemd/system"))
+    copy = (*in_units, "cp", "sandboxd.service", f"{later}/copy")
+    changes.apply([Run(("true",), (("rm", str(once)), copy))], root, lambda _: None)
+    for _ in range(2):
+        with pytest.raises(HostError, match=r"what failed stays recorded.*setup --undo again"):
+            setup(root, "--undo")
+        assert not once.exists()
+        unit, command = (step.change for step in changes.read_record(root))
+        assert isinstance(unit, WriteFile)
+        assert unit.path == "/etc/systemd/system/sandboxd.service", "the command reads it"
+        assert command == Run(("true",), (copy,))
+        assert read(root, "passwd") == USERS
+    later.mkdir()
+    setup(root, "--undo")
+    assert (later / "copy").is_file()
+    assert state(root) == before
+
+
+def test_what_was_never_done_need_not_be_undone(root: Path) -> None:
+    before = state(root)
+    with pytest.raises(HostError, match="cannot run false"):
+        changes.apply([Run(("false",), (("false",),))], root, lambda _: None)
+    assert "but: false: exit code 1\n" in setup(root, "--undo")
+    assert state(root) == before
+
+
 class PowerFailureError(Exception):
     """The power failed."""
 

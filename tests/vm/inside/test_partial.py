@@ -28,7 +28,7 @@ def test_each_limit_falls_to_the_next_mechanism_and_each_answer_says_so(house: H
     assert held["memory_bytes"] == "cgroup2 memory.max"
     assert held["process_count"] == "rlimit NPROC"
     assert held["cpu_count"] == "affinity"
-    assert {w.subject for w in house.host.weaknesses} == {"process_count"}
+    assert {w.subject for w in house.host.weaknesses} == {"process_count", "cpu_count"}
 
 
 def test_memory_is_held_by_the_cgroup(house: House) -> None:
