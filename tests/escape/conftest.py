@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from bait import Bait
 from corpus import POLICIES, RUNGS, Attack, attacks
+from hoststate import difference, settings
 from house import House
 
 from sandboxd.host import Settings, probe_host
@@ -75,8 +76,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def place(request: pytest.FixtureRequest) -> Iterator[House]:
     """Give a supervisor on a kind of host."""
     with House(MODES[request.param]) as house:
-        house.run("/bin/true")  # what is made once is there before anything is compared
+        for policy in house.host.policies:  # what is made once is there before it is compared
+            if policy != "nested" or request.param == "best":
+                house.run("/bin/true", policy=policy)
+        before = settings()
         yield house
+        assert not difference(before, settings())
 
 
 @pytest.fixture(scope="session")

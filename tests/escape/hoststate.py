@@ -27,7 +27,7 @@ OURS = ("tmp", "pytest-", "sandboxd", "hypothesis", "bait-")
 def state_of(house: House) -> dict[str, object]:
     """Give everything that must be the same again, by name."""
     return {
-        "processes in sandboxes": sorted(house.sandboxed()),
+        "processes below the launcher": sorted(_below(house.launcher())),
         "descriptors of the daemon": len(os.listdir("/proc/self/fd")),
         "cgroups": sorted(house.cgroups()),
         "mounts": _text("/proc/self/mountinfo"),
@@ -37,8 +37,12 @@ def state_of(house: House) -> dict[str, object]:
             for kind in ("shm", "sem", "msg")
         },
         "files": sorted(_files(house)),
-        "sysctls": {path: _text(path) for path in _sysctls()},
     }
+
+
+def settings() -> dict[str, object]:
+    """Give every setting of the kernel's that does not change by itself."""
+    return {"sysctls": {path: _text(path) for path in _sysctls()}}
 
 
 def difference(before: dict[str, object], after: dict[str, object]) -> list[str]:
@@ -55,6 +59,12 @@ def _shown(before: object, after: object) -> str:
         changed = {key for key in before | after if before.get(key) != after.get(key)}
         return str({key: (before.get(key), after.get(key)) for key in sorted(changed)})
     return f"{before!r} before, {after!r} after"
+
+
+def _below(pid: int) -> Iterator[int]:
+    for child in _text(f"/proc/{pid}/task/{pid}/children").split():
+        yield int(child)
+        yield from _below(int(child))
 
 
 def _files(house: House) -> Iterator[str]:
