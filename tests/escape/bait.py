@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from hoststate import BAIT_KEYS
+
 SECRET = b"bait-secret"
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.shmat.restype = ctypes.c_void_p
@@ -54,7 +56,7 @@ class Bait:
         return listener
 
     def _lay_memory(self) -> None:
-        key = 0x5A4D0000 | os.getpid() & 0xFFFF
+        key = BAIT_KEYS | os.getpid() & 0xFFFF
         self._memory = _checked(_libc.shmget(key, 4096, _IPC_CREAT | 0o666), "shmget")
         place = _libc.shmat(self._memory, None, 0)
         if place == _FAILED:

@@ -43,9 +43,9 @@ def combinations() -> Iterator[tuple[str, str, Attack]]:
     """Give each mode, policy and attack whose promise is given there."""
     best = probe_host().tree.rung.value
     corpus = [a for a in attacks() if not ONLY_CGROUP or a.rungs != RUNGS]
-    for mode, settings in MODES.items():
-        rung = settings.cgroup.value if settings.cgroup else best
-        id_mode = (settings.id_mode or IdMode.RANGE).value
+    for mode, chosen in MODES.items():
+        rung = chosen.cgroup.value if chosen.cgroup else best
+        id_mode = (chosen.id_mode or IdMode.RANGE).value
         for attack in corpus:
             policies = POLICIES[:1] if attack.is_client else POLICIES
             for policy in policies:

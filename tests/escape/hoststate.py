@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from house import House
 
+BAIT_KEYS = 0x5A4D0000
 SYSCTL_PLACES = ("/proc/sys/kernel", "/proc/sys/user", "/proc/sys/fs", "/proc/sys/vm")
 COUNTERS = (
     *("random/", "ns_last_pid", "pty/nr", "dentry-state", "file-nr", "inode-nr", "inode-state"),
@@ -32,10 +33,7 @@ def state_of(house: House) -> dict[str, object]:
         "cgroups": sorted(house.cgroups()),
         "mounts": _text("/proc/self/mountinfo"),
         "network interfaces": sorted(os.listdir("/sys/class/net")),
-        "SysV objects": {
-            kind: [line.split()[:3] for line in _text(f"/proc/sysvipc/{kind}").splitlines()]
-            for kind in ("shm", "sem", "msg")
-        },
+        "SysV objects": sorted(_sysv_objects(house.host_ids())),
         "files": sorted(_files(house)),
     }
 
@@ -65,6 +63,16 @@ def _below(pid: int) -> Iterator[int]:
     for child in _text(f"/proc/{pid}/task/{pid}/children").split():
         yield int(child)
         yield from _below(int(child))
+
+
+def _sysv_objects(owners: range) -> Iterator[str]:
+    """Name the objects of the host that are owned as a job's would be, but for our bait."""
+    for kind in ("shm", "sem", "msg"):
+        names, *rows = (line.split() for line in _text(f"/proc/sysvipc/{kind}").splitlines())
+        for row in rows:
+            key, owner = int(row[0]), int(row[names.index("uid")])
+            if owner in owners and key & ~0xFFFF != BAIT_KEYS:
+                yield f"{kind} {key}"
 
 
 def _files(house: House) -> Iterator[str]:
