@@ -211,7 +211,8 @@ def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
         elif not rest:
             found.add(prefix + name)
             continue
-        if is_directory and below and depth < MAX_DEPTH and len(found) <= MAX_FILES:
+        room = depth < MAX_DEPTH and len(found) <= MAX_FILES and budget[0] > 0
+        if is_directory and below and room:
             try:
                 below_fd = syscalls.open_beneath(directory_fd, name, _DIRECTORY_FLAGS)
             except OSError:
@@ -223,6 +224,7 @@ def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
 def _entries(directory_fd: int, budget: list[int], longest: int) -> list[tuple[str, bool]]:
     """List a directory, within the budget; without names that make a path too long to open."""
     entries = []
+    budget[0] -= 1  # an empty directory takes time as well
     with os.scandir(directory_fd) as scan:
         for entry in scan:
             budget[0] -= 1

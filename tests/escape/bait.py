@@ -36,7 +36,7 @@ class Bait:
         self._listeners.append(self._listener(socket.AF_UNIX, path, "BAIT_UNIX"))
         os.chmod(path, 0o777)  # noqa: S103 - nothing but namespaces shall keep others out
         self._listeners.append(self._listener(socket.AF_UNIX, f"\0{name}", "BAIT_ABSTRACT"))
-        self._process = subprocess.Popen(["sleep", "3600"])
+        self._process = subprocess.Popen(["sleep", "3600"], stdout=subprocess.DEVNULL)
         self.environment["BAIT_PID"] = str(self._process.pid)
         self._lay_memory()
         self._queue = f"/sandboxd-bait-{os.getpid()}"

@@ -51,6 +51,9 @@ CHECKS: dict[str, Callable[..., bool]] = {
     "oom_kills": lambda result, text: result.usage.oom_kill_count >= int(text),
     "peak_below": lambda result, text: result.usage.peak_memory_bytes < parse_size(text),
     "file": _file,
+    "nowhere": lambda result, text: all(
+        text.encode() not in (file.content or b"") for file in result.files
+    ),
     "no_file": lambda result, path: all(file.path != path for file in result.files),
 }
 GROWTH = "daemon_growth"
