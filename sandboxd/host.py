@@ -281,7 +281,7 @@ def policy_on(tree: Tree, policy: Policy) -> Policy:
     if tree.limits_by("memory"):
         return policy
     rule = Rule(
-        syscalls=("memfd_create", "memfd_secret", "shmget"),
+        syscalls=("memfd_create", "memfd_secret", "shmget", "semget", "msgget"),
         action=Action.ERRNO,
         errno=errno.ENOSYS,
         because="No memory controller is here, and the watchdog counts mapped memory only.",

@@ -140,6 +140,7 @@ def sandbox_tape(host: Host, plan: SandboxPlan) -> Tape:
         *namespaces.init_process(),
         idmap.bounding_dropped(),  # here, not in the program: it is inherited, and paid ahead
         *_nesting(plan),
+        *namespaces.watches_bounded(),
         *mounts.sandbox_proc(plan.proc_mode),
         *mounts.scratch(idmap.PROGRAM_ID),
         namespaces.names(),

@@ -59,6 +59,7 @@ PURPOSES = {
     "init_death_signal": "init ends with its zygote, and everything in the sandbox with init",
     "session_keyring": "keys of its own, none of the daemon's",
     "nesting": "nobody in here can make another user namespace",
+    "watches": "a share of the file watches that the kernel counts for all sandboxes together",
     "proc": "a /proc of its own, without other users' processes",
     "scratch": "one tmpfs for all that the program may write",
     "names": "a host and domain name of its own",

@@ -114,8 +114,9 @@ def memory_bytes(facts: Facts) -> Graded:
     return _controller(
         facts,
         "memory",
-        "a watchdog samples the process tree instead, files in scratch space and socket buffers "
-        "come on top, shared anonymous memory can hide, and memfd_create and shmget are refused",
+        "a watchdog samples the process tree instead, files in scratch space, socket buffers and "
+        "page tables come on top, shared anonymous memory can hide, and memfd_create, shmget, "
+        "semget and msgget are refused",
     )
 
 

@@ -167,12 +167,20 @@ def claim(tree: Tree, uid: int, gid: int) -> tuple[Tree, list[int]]:
             _enter_supervisor(tree.paths[UNIFIED], tree.controllers)
         name = f"daemon-{os.urandom(4).hex()}"
         paths = {hierarchy: f"{path}/{name}" for hierarchy, path in tree.paths.items()}
-        locks = []
-        for path in paths.values():
-            _own_directory(path, uid, gid)
-            lock_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locks.append(lock_fd)
+        locks: list[int] = []
+        try:
+            for path in paths.values():
+                _own_directory(path, uid, gid)
+                lock_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                locks.append(lock_fd)
+                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            for lock_fd in locks:
+                os.close(lock_fd)
+            for path in paths.values():
+                with suppress(OSError):  # the later ones are not there yet
+                    os.rmdir(path)
+            raise
     if tree.rung is Rung.V2:
         _enable(paths[UNIFIED], tree.controllers)
     return tree._replace(paths=paths), locks

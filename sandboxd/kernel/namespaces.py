@@ -24,6 +24,9 @@ MAX_NESTED = {"user": 128, "net": 128, "mnt": 256}
 """How many namespaces a nested job may have: a sandboxd inside needs one of each a sandbox, and a
 few for itself."""
 
+MAX_WATCHES = {"inotify_instances": 16, "inotify_watches": 8192}
+"""How much of what one user may watch a sandbox may take; usual are 128, and some 100 000."""
+
 HOST_NAME = "sandbox"
 DOMAIN_NAME = "sandbox.invalid"
 OOM_SCORE = 1000
@@ -48,6 +51,14 @@ def init_process() -> tuple[Operation, ...]:
 def nesting_closed() -> Operation:
     """Forbid user namespaces below this one, and so all others to a process without capability."""
     return Operation("nesting", "write_file", ("/proc/sys/user/max_user_namespaces", "0"))
+
+
+def watches_bounded() -> tuple[Operation, ...]:
+    """Leave others their file watches: the kernel counts all sandboxes' as the daemon's, too."""
+    return tuple(
+        Operation("watches", "write_file", (f"/proc/sys/user/max_{kind}", str(count)))
+        for kind, count in MAX_WATCHES.items()
+    )
 
 
 def nesting_bounded() -> tuple[Operation, ...]:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from sandboxd.model.limits import Limits
 
 UMASK = 0o022
+MAX_QUEUED_SIGNALS = 1024
+"""Queued signals and timers of one sandbox: the kernel counts those of all sandboxes, too, against
+the one limit that the daemon has."""
+_RLIMIT_SIGPENDING = 11
+"""linux/resource.h; the module `resource` has no name for it."""
 ABOUT_TO_EXEC = b"E"
 """The last-stage record: end of file on the report pipe means "started" only after it."""
 
@@ -44,6 +49,7 @@ def rlimits_for(limits: Limits, process_rlimit: int | None) -> list[list[int]]:
     pairs: list[tuple[int, int | None]] = []
     pairs += [(number, getattr(limits, name)) for name, number in _RLIMITS.items()]
     pairs.append((resource.RLIMIT_CORE, limits.core_bytes or 1))
+    pairs.append((_RLIMIT_SIGPENDING, MAX_QUEUED_SIGNALS))
     if limits.cpu_time is not None:
         pairs.append((resource.RLIMIT_CPU, math.ceil(limits.cpu_time.total_seconds()) + 1))
     pairs.append((resource.RLIMIT_NPROC, process_rlimit))
@@ -93,9 +99,11 @@ def env_pairs(env: dict[str, str]) -> list[Any]:
 
 
 def set_rlimits(pairs: list[list[int]]) -> None:
-    """Set soft and hard limits alike, so that none can be raised again."""
+    """Set soft and hard limits alike, so that none can be raised again; a lower one stays."""
     for number, value in pairs:
-        resource.setrlimit(number, (value, value))
+        hard = resource.getrlimit(number)[1]
+        held = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (held, held))
 
 
 def set_affinity(processors: list[int]) -> None:

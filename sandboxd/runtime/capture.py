@@ -113,6 +113,7 @@ class Capture:
         return len(piece)
 
     def _start_dropping(self) -> None:
-        self._null_fd = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
-        with suppress(OSError):  # only faster: a user's pipes may be at their bound
+        """Drop in the kernel, where a descriptor is left; by more, where the pipe may be larger."""
+        with suppress(OSError):
+            self._null_fd = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
             fcntl.fcntl(self._read_fd, fcntl.F_SETPIPE_SZ, DROP_BYTES)

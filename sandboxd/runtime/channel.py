@@ -35,6 +35,7 @@ the daemon checks every field of it (`Message.expect`).
 from __future__ import annotations
 
 import array
+import errno
 import fcntl
 import json
 import os
@@ -93,10 +94,14 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def sealed_memory(content: bytes, name: str = "sandboxd") -> int:
     """Give a descriptor of anonymous memory that nobody can change any more."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:  # no memory, or a bound on it
+        os.close(fd)
+        raise
     return fd
 
 
@@ -140,6 +145,7 @@ def receive(channel: socket.socket) -> Message:
         Closed: the other side is gone.
         ProtocolError: what came is no message; its descriptors are closed.
         BlockingIOError: nothing is there (non-blocking).
+        OSError: EMFILE, a message is lost because no descriptor was left for those it brought.
 
     """
     try:
@@ -161,6 +167,8 @@ def receive(channel: socket.socket) -> Message:
 
 
 def _decode(content: bytes, flags: int, numbers: array.array[int]) -> Message:
+    if flags & socket.MSG_CTRUNC and len(numbers) < MAX_DESCRIPTORS:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a message's descriptors")
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
         raise ProtocolError("a message was cut")
     if not content:

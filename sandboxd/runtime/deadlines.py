@@ -20,6 +20,8 @@ LEAST_PAUSE = 0.001
 FILL_RATE = 8 << 30
 """Bytes per second and processor that a program can touch at most; it paces the watchdog."""
 LEAST_MEMORY_PAUSE = 0.005
+BLIND_PAUSE = 0.01
+"""Seconds until the next look when one failed, as without a free descriptor."""
 
 
 def cpu_pause(limit: timedelta, used: timedelta, processor_count: int) -> float:
@@ -75,13 +77,23 @@ class Deadlines:
         self._kill(limit)
 
     def _look_at_cpu(self) -> None:
-        limit, used = self._limits.cpu_time, self._cpu_time()
+        limit = self._limits.cpu_time
+        try:
+            used = self._cpu_time()
+        except OSError:
+            self._look_again("cpu_time", BLIND_PAUSE, self._look_at_cpu)
+            return
         if limit is not None and used is not None:
             pause = cpu_pause(limit, used, self._processor_count)
             self._look_again("cpu_time", pause, self._look_at_cpu)
 
     def _look_at_memory(self) -> None:
-        limit, used = self._limits.memory_bytes, self._memory_bytes()
+        limit = self._limits.memory_bytes
+        try:
+            used = self._memory_bytes()
+        except OSError:
+            self._look_again("memory_bytes", BLIND_PAUSE, self._look_at_memory)
+            return
         if limit is not None and used is not None:
             pause = memory_pause(limit, used, self._processor_count)
             self._look_again("memory_bytes", pause, self._look_at_memory)

@@ -7,6 +7,7 @@ long as it needs to end what a killed daemon left.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -48,18 +49,15 @@ class HostIds:
         """Claim one more block.
 
         Raises:
-            HostError: every block is in use, or the place of the locks is somebody else's.
+            HostError: every block is in use, or its lock cannot be made.
 
         """
         directory = self._place()
         while self._blocks:
-            block = self._blocks.pop()
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(f"{directory}/{block.start}", flags, 0o600)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(fd)
+            block = self._blocks[-1]
+            fd = _lock(f"{directory}/{block.start}")
+            self._blocks.pop()  # only now: one whose lock failed is tried again next time
+            if fd is None:
                 continue
             self._lock_fds.append(fd)
             self._pairs.add(block)
@@ -99,4 +97,29 @@ class HostIds:
             if status.st_uid != uid or status.st_mode & 0o170077 != 0o040000:
                 text = f"cannot claim host ids: {path} is not a private directory of uid {uid}"
                 raise HostError("ID_LOCKS_TAKEN", text, f"remove {path}") from None
+        except OSError as error:
+            raise _no_lock(path, error) from error
         return path
+
+
+def _lock(path: str) -> int | None:
+    """Take the lock on a file, made if need be; None when another daemon has it."""
+    fd = -1
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if fd >= 0:
+            os.close(fd)
+        if isinstance(error, BlockingIOError):
+            return None
+        if error.errno in {errno.EMFILE, errno.ENFILE}:
+            raise
+        raise _no_lock(path, error) from error
+    return fd
+
+
+def _no_lock(path: str, error: OSError) -> HostError:
+    text = f"cannot claim host ids: {path}: {error.strerror}"
+    remedy = f"make room for files in {os.path.dirname(path)}"
+    return HostError("ID_LOCKS_UNAVAILABLE", text, remedy)

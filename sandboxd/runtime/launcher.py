@@ -30,6 +30,8 @@ class Orders(NamedTuple):
     """``range``, ``single`` or ``rejoin`` (the namespace exists: enter it again)."""
     from_root: bool
     """Whether we are root still, and must become the service user first."""
+    drop_groups: bool
+    """Whether the namespace allows setgroups(2): not where its maps were written unprivileged."""
     uid: int
     gid: int
     uid_map: str
@@ -71,7 +73,7 @@ def enter_user_namespace(orders: Orders, namespace_fd: int) -> None:
         # and no newuidmap, so this works after a drop from root and under no_new_privs, too.
         syscalls.setns(namespace_fd, syscalls.CLONE_NEWUSER)
         os.close(namespace_fd)
-        become_root_inside(drop_groups=True)
+        become_root_inside(drop_groups=orders.drop_groups)
         return
     helper = None if orders.mode == "single" else MapHelper(orders)
     if orders.from_root:
@@ -85,11 +87,11 @@ def enter_user_namespace(orders: Orders, namespace_fd: int) -> None:
         idmap.write_own_map(os.getpid(), orders.uid, orders.gid)
     else:
         helper.write()
-    become_root_inside(drop_groups=orders.mode != "single")
+    become_root_inside(drop_groups=orders.drop_groups)
 
 
 def become_root_inside(*, drop_groups: bool) -> None:
-    """Take the namespace's own root ids; in `single` mode setgroups(2) is denied."""
+    """Take the namespace's own root ids."""
     if drop_groups:
         os.setgroups([])
     os.setresgid(0, 0, 0)

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 class Notices:
     """Listens for one program, from before its start; `close` it when the program has ended."""
 
-    def __init__(self, judge: Callable[[Notice], int]) -> None:
-        """Make the way by which the listener will come; `judge` gives 0 or an errno."""
+    def __init__(self, judge: Callable[[Notice], int | None]) -> None:
+        """Make the way by which the listener will come.
+
+        `judge` gives 0, an errno, or None: then whoever asks waits until it is killed.
+        """
         self._judge = judge
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.program_fd = theirs.detach()
@@ -69,5 +72,6 @@ class Notices:
             self._loop.remove_reader(self._listener_fd)
             return
         notice = seccomp.receive_notice(self._listener_fd)
-        if notice is not None:
-            seccomp.answer_notice(self._listener_fd, notice, self._judge(notice))
+        refusal = self._judge(notice) if notice is not None else None
+        if notice is not None and refusal is not None:
+            seccomp.answer_notice(self._listener_fd, notice, refusal)

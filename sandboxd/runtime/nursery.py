@@ -1,30 +1,29 @@
 """The daemon's side of launcher and zygotes: starts, watches and replaces them, clones sandboxes.
 
-The daemon never forks: the launcher is started by exec. A lost zygote is replaced by the launcher,
+A lost zygote is replaced by the launcher,
 a lost launcher by a new one that enters the same outer user namespace again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import logging
 import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandboxd.errors import HostError, SandboxdError, SandboxLost, StageError
-from sandboxd.kernel import idmap
+from sandboxd.errors import SandboxdError, SandboxLost, StageError
+from sandboxd.kernel import delegation
 from sandboxd.runtime import channel as channels
+from sandboxd.runtime import launching
 from sandboxd.runtime.channel import Closed, Message, ProtocolError
-from sandboxd.runtime.launcher import Orders
 
 if TYPE_CHECKING:
     import socket
+    import subprocess
     from collections.abc import Iterable
 
     from sandboxd.identity import Identity
@@ -38,10 +37,11 @@ ENTER_PATIENCE = 20.0
 REPLY_PATIENCE = 10.0
 """Seconds that a zygote may take to clone."""
 
+LEAVE_PATIENCE = 10.0
+"""Seconds that the launcher may take to remove what is left; it needs a hundredth of it."""
+
 MAX_CLONES = 8
 """Requests under way to one zygote, at most: what a socket's buffer holds with ease."""
-
-_BOOT = "import sys; sys.path[:0] = {paths!r}; from sandboxd.runtime.launcher import main; main()"
 
 
 class AsyncChannel:
@@ -163,8 +163,12 @@ class Zygote:
     async def _read(self) -> None:
         try:
             while True:
-                message = await self._channel.receive()
-                self._answer(message)
+                try:
+                    self._answer(await self._channel.receive())
+                except OSError as error:
+                    if error.errno != errno.EMFILE:
+                        raise
+                    self._miss(error)
         except (Closed, ProtocolError, OSError):
             pass
         finally:
@@ -184,6 +188,16 @@ class Zygote:
             answer.set_result(pidfd)
         else:
             answer.set_exception(stage_error(message))
+
+    def _miss(self, error: OSError) -> None:
+        """Fail the oldest request: its answer has come, but no descriptor was left for the pidfd.
+
+        Should it have been the answer to one whose caller has left, the right one is killed later,
+        when nobody waits for it.
+        """
+        waiting = [answer for answer in self._waiting.values() if not answer.done()]
+        if waiting:
+            waiting[0].set_exception(error)
 
     def kill(self) -> None:
         """Kill the zygote and, through its pid namespace, every sandbox that it cloned."""
@@ -228,22 +242,35 @@ class Nursery:
         self._numbers = itertools.count(1)
 
     async def start(self) -> None:
-        """Start the launcher; raises `HostError` when it cannot enter its namespace."""
+        """Start the launcher.
+
+        Raises:
+            HostError: it cannot enter its namespace.
+            OSError: it cannot be started.
+
+        """
         ours, theirs = channels.pair()
         try:
-            self._process = self._execute(theirs.fileno())
+            self._process = launching.execute(theirs.fileno())
+        except OSError:
+            ours.close()
+            raise
         finally:
             theirs.close()
         self._channel = AsyncChannel(ours)
         namespace = self._namespace_fd
         fds = {} if namespace is None else {"user_namespace": namespace}
+        orders = launching.orders(self._identity, self._tree, rejoin=namespace is not None)
         with suppress(Closed):  # then the answer below tells
-            self._channel.send("enter", *self._orders(), fds=fds)
+            self._channel.send("enter", *orders, fds=fds)
         try:
             message = await expect(self._channel, "entered", ENTER_PATIENCE, "outer_namespace")
         except StageError as error:
-            await self.close()
-            raise in_doctors_words(error, self._identity) or _cannot_enter(error) from error
+            await self._lose_launcher()
+            raise launching.cannot_enter(error, self._identity) from error
+        except OSError:
+            await self._lose_launcher()
+            raise
         if self._namespace_fd is not None:
             os.close(self._namespace_fd)
         self._namespace_fd = message.fds.pop("user_namespace")
@@ -283,33 +310,41 @@ class Nursery:
             try:
                 self._zygotes[root] = await self._start_zygote(root_tape)
             except StageError:
-                if self._process is None or self._process.poll() is None:
+                if self._process is not None:
                     raise
-                log.error("the launcher died; starting another")  # noqa: TRY400 - its end says no more
-                await self._replace_launcher()
+                log.error("the launcher is lost; starting another")  # noqa: TRY400 - no more is known
+                await self.start()
                 self._zygotes[root] = await self._start_zygote(root_tape)
             return self._zygotes[root]
 
     async def _start_zygote(self, root_tape: Tape) -> Zygote:
         if self._channel is None:
-            raise StageError("zygote", 0, "the launcher is gone")
+            await self._lose_launcher()
+            raise SandboxLost("zygote", "the launcher is gone")
         ours, theirs = channels.pair()
         wire = [operation.to_wire() for operation in root_tape]
         try:
             self._channel.send(
                 "zygote", next(self._numbers), wire, fds={"channel": theirs.fileno()}
             )
-        except (Closed, OSError) as error:
+        except Closed:
             ours.close()
-            raise StageError("zygote", 0, "the launcher is gone") from error
+            await self._lose_launcher()
+            raise SandboxLost("zygote", "the launcher is gone") from None
+        except OSError as error:
+            ours.close()
+            raise StageError("zygote", error.errno or 0, "the launcher") from error
         finally:
             theirs.close()
         channel = AsyncChannel(ours)
         try:
             message = await expect(self._channel, "zygote", ENTER_PATIENCE, "zygote")
             pidfd = message.fds["pidfd"]
-        except (SandboxdError, KeyError):
+        except (SandboxdError, OSError) as error:
             channel.close()
+            if isinstance(error, StageError) and not error.errno:
+                # It died, or said nothing: what a hung one says later would answer another request.
+                await self._lose_launcher()
             raise
         try:
             await expect(channel, "root_ready", ENTER_PATIENCE, "root")
@@ -319,42 +354,16 @@ class Nursery:
             raise
         return Zygote(channel, pidfd)
 
-    async def _replace_launcher(self) -> None:
-        for zygote in self._zygotes.values():
-            await zygote.close()
-        self._zygotes.clear()
-        if self._channel is not None:
-            self._channel.close()
-        await self.start()
+    async def _lose_launcher(self) -> None:
+        """Kill the launcher and, by the kernel, its zygotes; its namespace stays, for another.
 
-    def _execute(self, channel_fd: int) -> subprocess.Popen[bytes]:
-        """Start a fresh, isolated interpreter: nothing of the user's environment reaches it."""
-        package = str(Path(__file__).resolve().parents[2])
-        paths = [package, *(path for path in sys.path if path.endswith("-packages"))]
-        return subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-I", "-S", "-c", _BOOT.format(paths=paths), str(channel_fd)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[channel_fd],
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-            cwd="/",
-        )
+        Killed before its channel is closed: one that is left to end by itself would clear cgroups.
+        """
+        if self._process is not None:
+            self._process.kill()
+        await self._end_launcher()
 
-    def _orders(self) -> Orders:
-        identity = self._identity
-        rejoin = self._namespace_fd is not None
-        return Orders(
-            mode="rejoin" if rejoin else identity.mode.value,
-            from_root=identity.started_as_root and not rejoin,
-            uid=identity.uid,
-            gid=identity.gid,
-            uid_map=idmap.as_text(identity.uid_map),
-            gid_map=idmap.as_text(identity.gid_map),
-            cgroup_paths=self._tree.paths,
-        )
-
-    async def close(self) -> None:
-        """End zygotes and launcher; the launcher removes what cgroups are left."""
+    async def _end_launcher(self) -> None:
         for zygote in self._zygotes.values():
             await zygote.close()
         self._zygotes.clear()
@@ -364,34 +373,26 @@ class Nursery:
         if self._process is not None:
             await _wait_for(self._process)
             self._process = None
+
+    async def close(self) -> None:
+        """End zygotes and launcher; the launcher removes what cgroups are left, or else we do."""
+        await self._end_launcher()
+        delegation.clear(self._tree.paths)
         if self._namespace_fd is not None:
             os.close(self._namespace_fd)
             self._namespace_fd = None
 
 
 async def _wait_for(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a process, which is killed when it does not come in time."""
     if process.poll() is None:
         pidfd = os.pidfd_open(process.pid)
         try:
-            await readable(pidfd)
+            async with asyncio.timeout(LEAVE_PATIENCE):
+                await readable(pidfd)
+        except TimeoutError:
+            log.error("the launcher does not end; killing it")  # noqa: TRY400 - no more is known
+            process.kill()
         finally:
             os.close(pidfd)
     process.wait()
-
-
-def in_doctors_words(error: StageError, identity: Identity) -> HostError | None:
-    """Say why this host refuses what a sandbox needs; None where the host is not to blame."""
-    try:
-        from sandboxd.doctor.failures import diagnose  # noqa: PLC0415 - hardly ever needed
-    except (ImportError, OSError):  # given up with root: our code may lie where only root reads
-        return None
-    diagnosis = diagnose(error.stage, error.errno, error.detail, identity)
-    if diagnosis is None:
-        return None
-    text, remedy = diagnosis
-    return HostError("NAMESPACE_UNAVAILABLE", f"cannot make a sandbox here: {text}", remedy)
-
-
-def _cannot_enter(error: StageError) -> HostError:
-    remedy = "run `sandboxd doctor` as the same user"
-    return HostError("NAMESPACE_UNAVAILABLE", f"cannot enter a user namespace: {error}", remedy)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -60,7 +61,17 @@ def _stat(pid: int) -> tuple[int, int, int] | None:
         return None
     own = int(fields[11]) + int(fields[12])
     waited_for = int(fields[13]) + int(fields[14])
-    return own, waited_for, int(fields[21])
+    return own, waited_for, int(fields[21]) or _pages_of_threads(pid)
+
+
+def _pages_of_threads(pid: int) -> int:
+    """Give the resident pages of a process whose first thread has exited: then only others tell."""
+    pages = [0]
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/statm", "rb") as file:
+                pages.append(int(file.read().split()[1]))
+    return max(pages)
 
 
 def _children(pid: int) -> list[int]:

@@ -87,7 +87,7 @@ class Run:
         self._captures: list[Capture] = []
         self._on_output: Callable[[int, bytes], None] | None = None
         self._on_terminal: Callable[[int], None] | None = None
-        self._judge: Callable[[Notice], int] = self._judge_by_name
+        self._judge: Callable[[Notice], int | None] = self._judge_by_name
         self._deadlines = Deadlines(
             plan.limits,
             len(plan.processors),
@@ -101,7 +101,7 @@ class Run:
         policy_fd: int,
         on_output: Callable[[int, bytes], None] | None,
         on_terminal: Callable[[int], None] | None,
-        judge: Callable[[Notice], int] | None = None,
+        judge: Callable[[Notice], int | None] | None = None,
     ) -> RunResult:
         """Start the program and give the result once it, and all that it started, has ended.
 
@@ -272,8 +272,8 @@ class Run:
             self._killed_for = limit
             self._end_program()
 
-    def _judge_by_name(self, notice: Notice) -> int:
-        """Let the program's own start pass; end the job at anything else that is asked.
+    def _judge_by_name(self, notice: Notice) -> int | None:
+        """Let the program's own start pass; end the job at anything else, which stays unanswered.
 
         The process that becomes the program executes once, and is alone until it has.
         """
@@ -284,7 +284,7 @@ class Run:
         if not self._was_killed:
             self._denied = name
             self._end_program()
-        return errno.EPERM
+        return None
 
     @property
     def _was_killed(self) -> bool:

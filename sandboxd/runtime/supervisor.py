@@ -7,11 +7,12 @@ that it starts outlives the call that asked for it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import os
 import resource
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,12 +31,13 @@ from sandboxd.plan import (
 )
 from sandboxd.runtime.channel import sealed_memory
 from sandboxd.runtime.hostids import HostIds
-from sandboxd.runtime.nursery import Nursery, in_doctors_words
+from sandboxd.runtime.launching import in_doctors_words
+from sandboxd.runtime.nursery import Nursery
 from sandboxd.runtime.run import Run
 from sandboxd.runtime.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from types import TracebackType
 
     from sandboxd.host import Host
@@ -72,7 +74,8 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         """Claim cgroups, start the launcher, give up root; undo all if a step fails."""
         try:
-            await self._start()
+            with _named():
+                await self._start()
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -86,6 +89,8 @@ class Supervisor:
                 self.host.tree, identity.uid, identity.gid
             )
         except OSError as error:
+            if error.errno in _EXHAUSTED:
+                raise
             remedy = "see docs/operating.md on cgroups, or start with --cgroup none"
             text = f"cannot claim a cgroup: {error}"
             raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
@@ -146,13 +151,14 @@ class Supervisor:
         Raises:
             JobError, PreconditionError: the job cannot be run here as it asks; nothing started.
             StageError: building the sandbox failed; no program ran unprotected.
-            HostError: the host has no ids or descriptors left.
+            HostError: the host has no ids, descriptors, processes or memory left.
 
         """
         began = time.monotonic_ns()
         count = processor_count_for(limits_for(job, self.host))
         policy = learner.asking if learner else policy_for(job, self.host)
-        policy_fd, filter_bytes = self._filter(policy)
+        with _named():
+            policy_fd, filter_bytes = self._filter(policy)
         judge = learner.judge if learner else None
         processors = self._take_processors(count)
         try:
@@ -182,14 +188,15 @@ class Supervisor:
         if self._nursery is None:
             raise HostError("NOT_STARTED", "cannot run before the supervisor is entered")
         self._check_descriptors()
-        zygote = await self._nursery.zygote(plan.root, self._root_tape)
-        sandbox = Sandbox(self._tree, self._ids, f"sandbox-{next(self._names)}")
-        self._live += 1
-        try:
-            await sandbox.create(zygote, self._sandbox_tape(plan))
-            yield sandbox
-        finally:
-            await self._remove(sandbox)
+        with _named():
+            zygote = await self._nursery.zygote(plan.root, self._root_tape)
+            sandbox = Sandbox(self._tree, self._ids, f"sandbox-{next(self._names)}")
+            self._live += 1
+            try:
+                await sandbox.create(zygote, self._sandbox_tape(plan))
+                yield sandbox
+            finally:
+                await self._remove(sandbox)
 
     async def _remove(self, sandbox: Sandbox) -> None:
         """Destroy a sandbox, even when the caller is being cancelled."""
@@ -226,6 +233,42 @@ class Supervisor:
                 f"cannot create a sandbox: {self._live} live ones need all descriptors",
                 "raise the hard limit of open files (LimitNOFILE=, ulimit -Hn)",
             )
+
+
+_EXHAUSTED = {
+    errno.EMFILE: (
+        "DESCRIPTORS_EXHAUSTED",
+        "raise the hard limit of open files (LimitNOFILE=, ulimit -Hn)",
+    ),
+    errno.ENFILE: ("DESCRIPTORS_EXHAUSTED", "raise fs.file-max (sysctl)"),
+    errno.EAGAIN: (
+        "PROCESSES_EXHAUSTED",
+        "raise the limit of processes (TasksMax=, LimitNPROC=, ulimit -Hu)",
+    ),
+    errno.ENOMEM: ("MEMORY_EXHAUSTED", "give the service more memory, or fewer --slots"),
+}
+"""What the daemon itself can run out of: the reason, and what mends it."""
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Give a name to what the kernel refuses the daemon itself.
+
+    Raises:
+        HostError: it has no descriptor, no process or no memory left.
+        StageError: for any other errno.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        what = error.filename if isinstance(error.filename, str) else "the daemon's own work"
+        if number not in _EXHAUSTED:
+            raise StageError("daemon", number, what) from error
+        reason, remedy = _EXHAUSTED[number]
+        name = f"{errno.errorcode[number]} ({os.strerror(number)})"
+        raise HostError(reason, f"cannot go on with {what}: {name}", remedy) from error
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -66,10 +67,10 @@ def _clone(channel: socket.socket, message: Message) -> None:
     """Clone one sandbox, map its ids, and hand its pidfd to the daemon."""
     number, uid_map, gid_map, owner, tape = message.fields
     fds = message.fds
-    go_fd = os.eventfd(0, os.EFD_CLOEXEC)
     stage = "clone"
-    pidfd = -1
+    go_fd = pidfd = -1
     try:
+        go_fd = os.eventfd(0, os.EFD_CLOEXEC)
         if "sandbox" in fds:
             for leaf in ("init", "program"):
                 flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -83,16 +84,18 @@ def _clone(channel: socket.socket, message: Message) -> None:
             stage = "cgroup_hand_over"
             cgroups.hand_over(fds["sandbox"], owner)
         os.eventfd_write(go_fd, 1)
+        stage = "cloned"
         channels.send(channel, "cloned", number, fds={"pidfd": pidfd})
     except OSError as error:
         if pidfd >= 0:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # its death may be why a step failed
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         detail = error.filename if isinstance(error.filename, str) else stage
         channels.send(channel, "failed", number, stage, error.errno or 0, detail)
     finally:
-        os.close(go_fd)
-        if pidfd >= 0:
-            os.close(pidfd)
+        for fd in (go_fd, pidfd):
+            if fd >= 0:
+                os.close(fd)
         message.close()
 
 

@@ -112,6 +112,7 @@ def test_a_sandbox_is_furnished_in_the_order_of_isolation() -> None:
         "session_keyring",
         "bounding_capabilities",
         "nesting",
+        "watches",
         "proc",
         "scratch",
         "names",
