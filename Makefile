@@ -1,6 +1,6 @@
 # Every target works alone, first, on a fresh machine: `install` brings what is missing.
 
-.PHONY: help install demo test attack test-vm lint format proto docs bench clean
+.PHONY: help install demo test attack fuzz test-vm lint format proto docs bench clean
 
 help:  ## Show this.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -16,6 +16,9 @@ test: install  ## Run the tests, as an ordinary user. LANES="unit sandbox …" c
 
 attack: install  ## Run every hostile program in every policy and on every rung; print the table.
 	@scripts/test.sh escape -- -q --no-header -r f
+
+fuzz: install  ## Fuzz for SECONDS=600: parsers, and sandboxes by random system calls.
+	@scripts/fuzz.sh $(SECONDS)
 
 test-vm:  ## Boot stock Debian guests and run the acceptance set there. Root builds their images.
 	@scripts/install.sh e2fsprogs mmdebstrap qemu-system-x86

@@ -8,6 +8,8 @@ inside. A program that fails or overruns a limit is a result, not an exception.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict, Unpack
 
 import grpc
@@ -16,6 +18,7 @@ from google.rpc.status_pb2 import Status
 from sandboxd.errors import HostError, JobError, Violation
 from sandboxd.model.job import InputFile, Job, Network, OutputPath
 from sandboxd.server import wire
+from sandboxd.server.addresses import UNIX, host_of, is_loopback
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
@@ -50,6 +53,32 @@ class JobFields(TypedDict, total=False):
     network: Network
     merge_stderr: bool
     require: tuple[str, ...]
+    secret_env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """What a client needs for TLS, in PEM."""
+
+    ca: bytes | None = None
+    """The authorities that may vouch for the server; unset: those that gRPC trusts."""
+    certificate: bytes | None = None
+    """Our own, where the server asks for one."""
+    key: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_files(
+        cls, ca: str | None = None, certificate: str | None = None, key: str | None = None
+    ) -> Self:
+        """Read the files that are named.
+
+        Raises:
+            OSError: one cannot be read.
+
+        """
+        ours, theirs = (certificate, key), ca
+        content = [None if path is None else Path(path).read_bytes() for path in (theirs, *ours)]
+        return cls(ca=content[0], certificate=content[1], key=content[2])
 
 
 class Client:
@@ -58,13 +87,25 @@ class Client:
     Addresses are `unix:PATH` or `HOST:PORT`. Cancelling the task that awaits a call kills its job.
     """
 
-    def __init__(self, address: str) -> None:
-        """Take the server's address; nothing is connected yet."""
+    def __init__(self, address: str, *, token: str | None = None, tls: Tls | None = None) -> None:
+        """Take the server's address, and what shows it who we are; nothing is connected yet.
+
+        Raises:
+            HostError: the token is none (TOKEN_INVALID), or would be sent in the clear beyond
+                this machine (TOKEN_IN_CLEAR).
+
+        """
         self._address = address
+        self._tls = tls
+        self._metadata = _credentials(address, token, tls)
 
     async def __aenter__(self) -> Self:
         """Open the channel; the connection is made by the first call."""
-        self._channel = grpc.aio.insecure_channel(self._address, options=OPTIONS)
+        self._channel = (
+            grpc.aio.insecure_channel(self._address, options=OPTIONS)
+            if self._tls is None
+            else grpc.aio.secure_channel(self._address, _channel_of(self._tls), options=OPTIONS)
+        )
         self._stub: Any = pb_grpc.RunnerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         return self
 
@@ -88,7 +129,8 @@ class Client:
         Raises:
             JobError: the job is meaningless or above a ceiling; each field at fault is named.
             PreconditionError: the job wants what this host does not offer.
-            Busy: the server's queue is full.
+            Busy: the server's queue is full, or the caller's share is used up.
+            UnauthenticatedError, ForbiddenError: the server does not know us, or lets us not.
             HostError: the server is not there (reason UNREACHABLE), draining, or cannot sandbox.
             StageError: building the sandbox failed.
             TimeoutError: `timeout` passed.
@@ -114,7 +156,7 @@ class Client:
 
     async def _call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
         try:
-            return await rpc(request, timeout=_seconds(timeout))
+            return await rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise _error_of(error, self._address) from None
 
@@ -122,13 +164,19 @@ class Client:
 class SyncClient:
     """The synchronous twin of `Client`; may be shared by threads."""
 
-    def __init__(self, address: str) -> None:
-        """Take the server's address; nothing is connected yet."""
+    def __init__(self, address: str, *, token: str | None = None, tls: Tls | None = None) -> None:
+        """Take the server's address, and what shows it who we are; as `Client`, errors too."""
         self._address = address
+        self._tls = tls
+        self._metadata = _credentials(address, token, tls)
 
     def __enter__(self) -> Self:
         """Open the channel; the connection is made by the first call."""
-        self._channel = grpc.insecure_channel(self._address, options=OPTIONS)
+        self._channel = (
+            grpc.insecure_channel(self._address, options=OPTIONS)
+            if self._tls is None
+            else grpc.secure_channel(self._address, _channel_of(self._tls), options=OPTIONS)
+        )
         self._stub: Any = pb_grpc.RunnerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         return self
 
@@ -161,7 +209,7 @@ class SyncClient:
         return response
 
     def _call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
-        call = rpc.future(request, timeout=_seconds(timeout))
+        call = rpc.future(request, timeout=_seconds(timeout), metadata=self._metadata)
         try:
             return call.result()
         except grpc.RpcError:
@@ -183,6 +231,26 @@ def _job(argv: Sequence[str], fields: JobFields) -> Job:
     if isinstance(argv, str):  # also a sequence of strings, but never what is meant
         raise JobError(Violation("argv", "must be a list of strings, not one string"))
     return Job(argv=tuple(argv), **fields)
+
+
+def _credentials(address: str, token: str | None, tls: Tls | None) -> tuple[tuple[str, str], ...]:
+    """Give the metadata that show who we are; a token never travels in the clear."""
+    if token is None:
+        return ()
+    if tls is None and not address.startswith(UNIX) and not is_loopback(host_of(address)):
+        raise HostError(
+            "TOKEN_IN_CLEAR",
+            f"cannot send a token to {address} without TLS: everybody on the way could read it",
+            "give `tls`, on the command line --ca",
+        )
+    if not token.isascii() or not token.isprintable():  # else gRPC fails at each call
+        text = "cannot send this token: it has characters that no token has"
+        raise HostError("TOKEN_INVALID", text, "give it as `sandboxd token` printed it")
+    return (("authorization", f"Bearer {token}"),)
+
+
+def _channel_of(tls: Tls) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
 
 
 def _seconds(timeout: timedelta | None) -> float | None:

@@ -193,7 +193,7 @@ def program_tape(
     network = job.network is not Network.NONE
     return (
         *cgroups.join(host.tree, "program"),
-        *_session(policy, limits, host, processors),
+        *_session(host, processors),
         *(terminals.controlling() if job.terminal else ()),
         *(idmap.program_ids() if _has_range(host) else ()),
         idmap.capabilities_dropped(),
@@ -203,23 +203,30 @@ def program_tape(
             if policy.is_nested
             else landlock.restriction(host.landlock_abi, WRITABLE_PLACES, network=network)
         ),
-        *seccomp.filter_installed(*filter_bytes),
+        *seccomp.notices_installed(*filter_bytes),
+        # Only now: rulesets and listeners need a descriptor more than the program may be allowed.
+        processes.rlimits(_own_rlimits(policy, limits), _process_rlimit(limits, host)),
+        seccomp.filter_installed(filter_bytes[0]),
         processes.execution(job.argv, {**DEFAULT_ENV, **job.env}),
     )
 
 
-def _session(policy: Policy, limits: Limits, host: Host, processors: tuple[int, ...]) -> Tape:
-    """Give the program its session; around and inside nested sandboxes, less of it.
+def _session(host: Host, processors: tuple[int, ...]) -> Tape:
+    """Give the program its session.
 
-    RLIMIT_CPU only stands behind the deadline, but would be a ceiling for what inner sandboxes may
-    ask for. And a sandboxd in a sandbox, whose ids are `single`, may set no affinity, not even the
-    one that its jobs inherit anyway.
+    A sandboxd in a sandbox, whose ids are `single`, may set no affinity, not even the one that its
+    jobs inherit anyway.
     """
-    if policy.is_nested:
-        limits = replace(limits, cpu_time=None)
-    session = processes.session(limits, processors, _process_rlimit(limits, host))
     inherited = processors == host.processors and not _has_range(host)
-    return tuple(op for op in session if not (inherited and op.stage == "affinity"))
+    return (*processes.session(), *(() if inherited else (processes.affinity(processors),)))
+
+
+def _own_rlimits(policy: Policy, limits: Limits) -> Limits:
+    """Leave out RLIMIT_CPU around nested sandboxes.
+
+    It only stands behind the deadline, but would be a ceiling for what inner ones may ask for.
+    """
+    return replace(limits, cpu_time=None) if policy.is_nested else limits
 
 
 def _process_rlimit(limits: Limits, host: Host) -> int | None:

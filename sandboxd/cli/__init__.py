@@ -17,7 +17,7 @@ COMMANDS = {
     "doctor": "Check this host: what is missing, why, and what mends it.",
     "host": "Show what this host, or a server's, offers and enforces.",
     "setup": "Prepare this host, once, as root; or take that back.",
-    "policy": "List and show seccomp policies.",
+    "policy": "List, show, check and import seccomp policies.",
 }
 HOST_FAULT = 125
 

@@ -5,6 +5,7 @@ Decides the effective `Settings` and where to listen. An unknown key is an error
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
@@ -34,6 +35,12 @@ class Config:
     """Addresses; empty: the socket in the runtime directory."""
     grace: timedelta | None = None
     """How long a drain waits for running jobs; unset: until they have ended."""
+    callers: str | None = None
+    """The file that says who may call; unset: the owner of the unix socket, and all of loopback."""
+    tls: Mapping[str, str] | None = None
+    """The files of TLS, by the names of `TlsFiles`; unset: TCP is without, on loopback alone."""
+    audit: str | None = None
+    """Where the audit goes; unset: to stderr."""
     settings: Settings = field(default_factory=Settings)
 
 
@@ -69,7 +76,9 @@ def as_toml(config: Config) -> str:
     """Write a configuration as the file that would give it."""
     lines = [f"listen = {_toml(list(config.listen))}"]
     if config.grace is not None:
-        lines.append(f'grace = "{config.grace.total_seconds():g}s"')
+        lines.append(f'grace = "{_seconds(config.grace)}"')
+    paths = {"callers": config.callers, "audit": config.audit}
+    lines += [f"{name} = {_toml(path)}" for name, path in paths.items() if path is not None]
     tables = {"defaults": config.settings.defaults, "ceilings": config.settings.ceilings}
     for name, value in asdict(config.settings).items():
         if name not in tables and value not in {None, ()}:
@@ -79,24 +88,39 @@ def as_toml(config: Config) -> str:
         if given:
             lines += ["", f"[{name}]"]
             lines += [f"{row} = {_toml(value)}" for row, value in given.items()]
+    if config.tls is not None:
+        lines += ["", "[tls]", *(f"{name} = {_toml(path)}" for name, path in config.tls.items())]
     return "\n".join(lines)
 
 
 def _toml(value: Any) -> str:  # noqa: ANN401 - any configuration value
     if isinstance(value, timedelta):
-        return f'"{value.total_seconds():g}s"'
+        return f'"{_seconds(value)}"'
     if isinstance(value, (Rung, IdMode)):
         return f'"{value.value}"'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        # JSON's strings are TOML's, but for one character.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value)
+
+
+def _seconds(value: timedelta) -> str:
+    """Write a duration to the microsecond: `%g` would round it, and large ones into exponents."""
+    whole, rest = divmod(value // timedelta(microseconds=1), 1_000_000)
+    return f"{whole}.{rest:06}".rstrip("0").rstrip(".") + "s"
 
 
 def _scalars() -> list[str]:
     tables = {"defaults", "ceilings", "policy_directories", "root_binds"}
-    return ["listen", "grace", *(f.name for f in fields(Settings) if f.name not in tables)]
+    return [
+        "listen",
+        "grace",
+        "callers",
+        "audit",
+        *(f.name for f in fields(Settings) if f.name not in tables),
+    ]
 
 
 def _read(path: str | None) -> dict[str, Any]:
@@ -108,21 +132,26 @@ def _read(path: str | None) -> dict[str, Any]:
             return {}
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _invalid(f"cannot read {path}: {error}") from error
 
 
 def _config(table: dict[str, Any]) -> Config:
-    known = {"listen", "grace", *(f.name for f in fields(Settings))}
+    known = {"listen", "grace", "callers", "tls", "audit", *(f.name for f in fields(Settings))}
     if unknown := set(table) - known:
         names = ", ".join(sorted(known))
         raise _invalid(f"cannot use the setting {min(unknown)!r}; known are: {names}")
     try:
         listen = table.pop("listen", ())
         grace = table.pop("grace", None)
+        callers, audit = table.pop("callers", None), table.pop("audit", None)
+        tls = table.pop("tls", None)
         return Config(
             listen=(listen,) if isinstance(listen, str) else tuple(listen),
             grace=None if grace is None else _duration(grace),
+            callers=None if callers is None else str(callers),
+            audit=None if audit is None else str(audit),
+            tls=None if tls is None else _tls(tls),
             settings=Settings(**{name: _setting(name, value) for name, value in table.items()}),
         )
     except (ValueError, TypeError, AttributeError) as error:
@@ -132,7 +161,7 @@ def _config(table: dict[str, Any]) -> Config:
 def _setting(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has its type
     try:
         return _parsed(name, value)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{name}: {error}") from error
 
 
@@ -162,6 +191,21 @@ def _limits(values: dict[str, Any]) -> Limits:
             raise ValueError(f"{name} is no limit")
         given[name] = parse_limit(ROW_OF[name], str(value))
     return Limits(**given)  # type: ignore[arg-type]  # each row has its unit's type
+
+
+def _tls(files: Any) -> dict[str, str]:  # noqa: ANN401 - whatever the file has there
+    known = ("certificate", "key", "client_ca")
+    if not isinstance(files, dict):
+        raise TypeError("tls must be a table")
+    for name, path in files.items():
+        if name not in known:
+            raise ValueError(f"tls.{name} is not known; known are: {', '.join(known)}")
+        if not isinstance(path, str):
+            raise TypeError(f"tls.{name} must be a path")
+    for name in known[:2]:
+        if name not in files:
+            raise ValueError(f"tls.{name} is missing")
+    return files
 
 
 def _duration(value: Any) -> timedelta:  # noqa: ANN401 - text or an already parsed option

@@ -6,16 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sandboxd.cli.credentials import credential_options, credentials
+from sandboxd.cli.jobs import host_from, host_options, job_from, job_options
 from sandboxd.cli.keeping import Writer, keep
-from sandboxd.cli.values import LimitValue, parse_pair
 from sandboxd.errors import SandboxdError
-from sandboxd.model.job import InputFile, Job, Network, OutputPath, Terminal
-from sandboxd.model.limits import Limits
 from sandboxd.model.outcome import (
     Exited,
     LimitExceeded,
@@ -26,15 +24,9 @@ from sandboxd.model.outcome import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from sandboxd.model.job import Job, Terminal
 
 LIMIT_ENDED, FAULT, NOT_EXECUTABLE, NOT_FOUND, BY_SIGNAL = 124, 125, 126, 127, 128
-
-
-def limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
-    """Make the option of one limit."""
-    return click.option(option, limit, type=LimitValue(limit), help=text)
 
 
 @click.command(
@@ -42,29 +34,9 @@ def limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
     help="Run PROGRAM in a fresh sandbox. Exit code: the program's own; 128+n for signal n; 124 a "
     "limit ended it; 126/127 it could not be executed / was not found; 125 the sandbox failed.",
 )
-@limit_option("--cpu-time", "cpu_time", "Processor time of all its processes (2s).")
-@limit_option("--wall-time", "wall_time", "Time from exec to the end (5s).")
-@limit_option("--memory", "memory_bytes", "Memory of all its processes (256MiB).")
-@limit_option("--processes", "process_count", "Processes and threads at once.")
-@limit_option("--output", "output_bytes", "Bytes kept of stdout and of stderr (1MiB).")
-@limit_option("--scratch", "scratch_bytes", "Writable space (64MiB).")
-@limit_option("--file-count", "file_count", "Files in the writable space.")
-@limit_option("--file-size", "file_size_bytes", "Size of one file.")
-@limit_option("--open-files", "open_file_count", "Open descriptors of one process.")
-@limit_option("--stack", "stack_bytes", "Stack of one process.")
-@limit_option("--cpus", "cpu_count", "Processors; fractions are allowed.")
-@click.option("--stop-on-output", is_flag=True, help="Kill it when --output is passed.")
-@click.option("--policy", default="default", show_default=True, help="Seccomp policy.")
-@click.option("--root", default="host", show_default=True, help="File system that it sees.")
-@click.option("--network", type=click.Choice([n.value for n in Network]), default="none")
-@click.option("--env", "env", multiple=True, metavar="K=V", help="Environment variable.")
-@click.option("--workdir", default="/workspace", show_default=True, help="Working directory.")
-@click.option("--stdin", "stdin", metavar="FILE|-", help="Standard input; - reads ours to its end.")
-@click.option("--file", "files", multiple=True, metavar="DEST=SRC", help="Place a file.")
+@job_options
 @click.option("--keep", "keep", multiple=True, metavar="PATH", help="Bring a file or glob back.")
 @click.option("--keep-to", default=".", show_default=True, metavar="DIR", help="Where to put them.")
-@click.option("--require", "require", multiple=True, metavar="NAME", help="Refuse if not enforced.")
-@click.option("--merge-stderr", is_flag=True, help="stderr into stdout, order kept.")
 @click.option("--terminal", is_flag=True, help="Give it a terminal, joined to ours.")
 @click.option("--json", "as_json", is_flag=True, help="Print the RunResponse as JSON, only.")
 @click.option("--explain", is_flag=True, help="Print the tapes and run nothing.")
@@ -76,18 +48,17 @@ def limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
     help="Exit code of our own failures.",
 )
 @click.option("--address", help="Send the job to this server instead.")
-@click.option("--cgroup", "cgroup", help="Force a cgroup rung: v2, v2-bare, v1, none.")
-@click.option("--ids", "id_mode", help="Force an id mode: range, single.")
-@click.option("--config", "config_path", help="Configuration file.")
+@credential_options
+@host_options
 @click.argument("argv", nargs=-1, required=True, metavar="-- PROGRAM [ARG...]")
 def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - click's options
     """Run one job and exit as its program did."""
     try:
-        job = job_from(argv, options)
+        job = job_from(argv, options, _terminal(options))
         if options["explain"]:
             from sandboxd.cli.explain import explain  # noqa: PLC0415 - only then
 
-            click.echo(explain(job, _host(options)))
+            click.echo(explain(job, host_from(options)))
             return
         result = _as_service_user(job, options) if _gives_root_up(options) else _run(job, options)
         if options["as_json"]:
@@ -105,26 +76,6 @@ def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - cl
     raise click.exceptions.Exit(exit_code_of(result))
 
 
-def job_from(argv: tuple[str, ...], options: dict[str, Any]) -> Job:
-    """Make the job that the options describe."""
-    limits = {name: value for name, value in options.items() if name in Limits.__slots__}
-    return Job(
-        argv=argv,
-        env=dict(parse_pair(text, "K=V") for text in options["env"]),
-        working_directory=options["workdir"],
-        stdin=_stdin(options["stdin"]),
-        files=tuple(_input(text) for text in options["files"]),
-        outputs=tuple(OutputPath(path) for path in options["keep"]),
-        limits=Limits(**limits),
-        policy=options["policy"],
-        root=options["root"],
-        network=Network(options["network"]),
-        merge_stderr=options["merge_stderr"],
-        terminal=_terminal(options),
-        require=options["require"],
-    )
-
-
 def exit_code_of(result: RunResult) -> int:
     """Give the exit code that tells a result: the program's own wherever it has one."""
     match result.ending:
@@ -138,14 +89,6 @@ def exit_code_of(result: RunResult) -> int:
             return BY_SIGNAL + signal.SIGSYS
         case NotStarted(errno):
             return NOT_FOUND if errno == "ENOENT" else NOT_EXECUTABLE
-
-
-def _host(options: dict[str, Any]) -> Any:  # noqa: ANN401 - a Host, imported late
-    from sandboxd.cli.config import load  # noqa: PLC0415 - --help must stay fast
-    from sandboxd.host import probe_host  # noqa: PLC0415 - the same
-
-    forced = {name: options[name] for name in ("cgroup", "id_mode")}
-    return probe_host(load(options["config_path"], os.environ, forced).settings)
 
 
 def _gives_root_up(options: dict[str, Any]) -> bool:
@@ -192,14 +135,14 @@ async def _run_async(job: Job, options: dict[str, Any]) -> RunResult:
     if options["address"]:
         from sandboxd.client import Client  # noqa: PLC0415 - `run` alone needs no gRPC
 
-        async with Client(options["address"]) as client:
+        async with Client(options["address"], **credentials(options)) as client:
             return await client.run_job(job)
     from sandboxd.runtime.supervisor import Supervisor  # noqa: PLC0415 - --help must stay fast
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _cancel, asyncio.current_task())
     writer = Writer()
     on_output = None if options["as_json"] else writer.write
-    async with Supervisor(_host(options)) as supervisor:
+    async with Supervisor(host_from(options)) as supervisor:
         if job.terminal is None:
             result = await supervisor.run(job, on_output=on_output)
         else:
@@ -224,24 +167,6 @@ def _terminal(options: dict[str, Any]) -> Terminal | None:
 def _cancel(task: asyncio.Task[Any] | None) -> None:
     if task is not None:
         task.cancel()
-
-
-def _stdin(source: str | None) -> bytes:
-    if source is None:
-        return b""
-    return sys.stdin.buffer.read() if source == "-" else _read(source)
-
-
-def _input(text: str) -> InputFile:
-    destination, source = parse_pair(text, "DEST=SRC")
-    return InputFile(destination, _read(source), os.access(source, os.X_OK))
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise click.BadParameter(f"cannot read {path}: {error.strerror}") from error
 
 
 def _print_json(result: RunResult) -> None:

@@ -15,6 +15,8 @@ from sandboxd.cli.config import Config, as_toml, default_socket, load
 from sandboxd.errors import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sandboxd.host import Host
 
 log = logging.getLogger("sandboxd")
@@ -27,6 +29,8 @@ log = logging.getLogger("sandboxd")
 @click.option("--grace", help="How long a drain waits for running jobs (30s); unset: until done.")
 @click.option("--cgroup", help="Force a cgroup rung: v2, v2-bare, v1, none.")
 @click.option("--ids", "id_mode", help="Force an id mode: range, single.")
+@click.option("--callers", help="File that says who may call.")
+@click.option("--audit", help="File to which a line of JSON is added for each job; unset: stderr.")
 @click.option("--service-user", help="Whom to become when started as root.")
 @click.option("--policies", "policy_directories", multiple=True, help="Directory of own policies.")
 @click.option("--root-bind", "root_binds", multiple=True, help="Further directory jobs may read.")
@@ -49,25 +53,42 @@ async def _serve(config: Config) -> None:
     # Imported before root is given up: the interpreter may lie where the service user cannot read.
     from sandboxd.host import probe_host  # noqa: PLC0415 - `--help` must stay fast
     from sandboxd.runtime.supervisor import Supervisor  # noqa: PLC0415 - the same
+    from sandboxd.server import audit  # noqa: PLC0415 - the same
     from sandboxd.server.serving import Server  # noqa: PLC0415 - the same
     from sandboxd.server.systemd import Manager, take_socket  # noqa: PLC0415 - the same
+    from sandboxd.server.tls import TlsFiles  # noqa: PLC0415 - the same
 
     manager, waiting = Manager.of(os.environ), take_socket(os.environ)
     host = probe_host(config.settings)
     listen = config.listen or (default_socket(),)
     for address in listen:
-        _make_way_for(address, host)
-    async with (
-        Supervisor(host) as supervisor,
-        Server(supervisor, listen, grace=config.grace, manager=manager, waiting=waiting) as server,
-    ):
-        for weakness in host.weaknesses:
-            log.warning("weaker: %s: %s", weakness.subject, weakness.cause)
-        log.info("serving on %s as uid %d", ", ".join(server.addresses), os.getuid())
-        await server.serve()
+        _make_way_for(address, host, 0o711 if config.callers else 0o700)
+    async with Supervisor(host) as supervisor:  # from here on we are the service user
+        audit.write_to(audit.AuditFile(config.audit) if config.audit else logging.StreamHandler())
+        async with Server(
+            supervisor,
+            listen,
+            grace=config.grace,
+            manager=manager,
+            waiting=waiting,
+            callers=config.callers,
+            tls=TlsFiles(**config.tls) if config.tls else None,
+        ) as server:
+            _announce(host, server.addresses, has_callers=config.callers is not None)
+            await server.serve()
 
 
-def _make_way_for(address: str, host: Host) -> None:
+def _announce(host: Host, addresses: Sequence[str], *, has_callers: bool) -> None:
+    """Log what is weaker here, and where we serve."""
+    for weakness in host.weaknesses:
+        log.warning("weaker: %s: %s", weakness.subject, weakness.cause)
+    for address in () if has_callers else addresses:
+        if not address.startswith("unix:"):
+            log.warning("weaker: %s: every user of this machine may call; name callers", address)
+    log.info("serving on %s as uid %d", ", ".join(addresses), os.getuid())
+
+
+def _make_way_for(address: str, host: Host, mode: int) -> None:
     """As root: make the directory of the service user's socket, and give it away.
 
     One that is there already stays as it is: root gives nothing away that it has not just made.
@@ -77,7 +98,7 @@ def _make_way_for(address: str, host: Host) -> None:
     directory = Path(address.removeprefix("unix:")).absolute().parent
     uid, gid = host.identity.uid, host.identity.gid
     try:
-        directory.mkdir(mode=0o700)
+        directory.mkdir(mode)
     except FileExistsError:
         if directory.stat().st_uid == 0:
             remedy = f"choose a directory that belongs to uid {uid}, or one that does not exist yet"

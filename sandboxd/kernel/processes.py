@@ -62,16 +62,22 @@ def init_signals() -> Operation:
     return Operation("init_signals", "reset_signals")
 
 
-def session(
-    limits: Limits, processors: tuple[int, ...], process_rlimit: int | None
-) -> tuple[Operation, ...]:
-    """Give the program a session, rlimits and processors of its own."""
+def session() -> tuple[Operation, ...]:
+    """Give the program a cgroup namespace and a session of its own."""
     return (
         Operation("cgroup_namespace", "unshare", (syscalls.CLONE_NEWCGROUP,)),
         Operation("session", "set_session"),
-        Operation("rlimits", "set_rlimits", (rlimits_for(limits, process_rlimit),)),
-        Operation("affinity", "set_affinity", (list(processors),)),
     )
+
+
+def affinity(processors: tuple[int, ...]) -> Operation:
+    """Give the program its processors."""
+    return Operation("affinity", "set_affinity", (list(processors),))
+
+
+def rlimits(limits: Limits, process_rlimit: int | None) -> Operation:
+    """Give the program the limits that the kernel holds by process."""
+    return Operation("rlimits", "set_rlimits", (rlimits_for(limits, process_rlimit),))
 
 
 def state(descriptors: tuple[str, ...], working_directory: str) -> tuple[Operation, ...]:

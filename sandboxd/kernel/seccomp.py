@@ -343,17 +343,17 @@ class Calls:
         return number if number >= 0 else None
 
 
-def filter_installed(size: int, notices_size: int) -> tuple[Operation, ...]:
-    """Put the program under the filters that lie one behind the other in ``policy``.
-
-    The one that asks comes first, if there is one; its listener goes through ``notices``.
-    """
-    policy = descriptor("policy")
-    rules = Operation("seccomp", "install_filter", (policy, 0, size))
+def notices_installed(size: int, notices_size: int) -> tuple[Operation, ...]:
+    """Put the program under the filter that asks, if there is one, which lies behind the other."""
     if not notices_size:
-        return (rules,)
-    notices = (policy, size, notices_size, descriptor("notices"))
-    return (Operation("seccomp_notices", "install_notices", notices), rules)
+        return ()
+    notices = (descriptor("policy"), size, notices_size, descriptor("notices"))
+    return (Operation("seccomp_notices", "install_notices", notices),)
+
+
+def filter_installed(size: int) -> Operation:
+    """Put the program under the filter that comes first in the descriptor ``policy``."""
+    return Operation("seccomp", "install_filter", (descriptor("policy"), 0, size))
 
 
 # --------------------------------------------------------------------------------------------- do

@@ -67,8 +67,10 @@ class InputFile:
 
     path: str
     """Relative to the job's working directory, or absolute below a writable place."""
-    content: bytes
+    content: bytes = field(repr=False)
     executable: bool = False
+    secret: bool = False
+    """Whether its content must reach nothing but the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +89,18 @@ class OutputPath:
 class Job:
     """One program to run to its end in a fresh sandbox; checked on construction.
 
+    Its `repr` shows nothing that may be secret: no environment, no input.
+
     Raises:
         JobError: naming every field that breaks a rule, by its proto path.
 
     """
 
     argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The whole environment; what `secret_env` has is joined to it."""
     working_directory: str = WORKSPACE
-    stdin: bytes = b""
+    stdin: bytes = field(default=b"", repr=False)
     files: tuple[InputFile, ...] = ()
     outputs: tuple[OutputPath, ...] = ()
     limits: Limits = field(default_factory=Limits)
@@ -106,12 +111,36 @@ class Job:
     terminal: Terminal | None = None
     """Instead of pipes; all output is then stdout's. Only for jobs that run in this process."""
     require: tuple[str, ...] = ()
+    secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables whose values must reach nothing but the program."""
 
     def __post_init__(self) -> None:
-        """Refuse a job that makes no sense by itself."""
-        violations = tuple(_violations(self))
+        """Join the secret variables to the others; refuse a job that makes no sense by itself."""
+        twice = [name for name in self.secret_env if name in self.env]
+        clashes = [n for n in twice if self.env[n] != self.secret_env[n]]  # else it is a copy's
+        object.__setattr__(self, "env", {**self.env, **self.secret_env})
+        violations = (
+            *(Violation(f"secret_env[{name!a}]", "must not be in env, too") for name in clashes),
+            *_violations(self),
+        )
         if violations:
             raise JobError(*violations)
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether something in it is marked secret."""
+        return bool(self.secret_env) or any(file.secret for file in self.files)
+
+
+def check_core(job: Job, core_bytes: int | None) -> None:
+    """Refuse secrets where a core could hold them; `core_bytes` is the limit that will hold.
+
+    Raises:
+        JobError: naming the limit.
+
+    """
+    if core_bytes and job.has_secrets:
+        raise JobError(Violation("limits.core_bytes", "must be 0: a core could hold a secret"))
 
 
 def placed_path(job: Job, path: str) -> str:
@@ -128,7 +157,7 @@ def writable_place_of(path: str) -> str | None:
 
 def _violations(job: Job) -> Iterator[Violation]:
     yield from _argv_violations(job.argv)
-    yield from _env_violations(job.env)
+    yield from _env_violations(job.env, job.secret_env)
     rule = _path_rule(job.working_directory)
     if not job.working_directory.startswith("/"):
         rule = "must be absolute"
@@ -162,7 +191,7 @@ def _argv_violations(argv: tuple[str, ...]) -> Iterator[Violation]:
             yield Violation(f"argv[{index}]", rule)
 
 
-def _env_violations(env: Mapping[str, str]) -> Iterator[Violation]:
+def _env_violations(env: Mapping[str, str], secret_env: Mapping[str, str]) -> Iterator[Violation]:
     if len(env) > MAX_ENV_COUNT:
         yield Violation("env", f"must have at most {MAX_ENV_COUNT} entries")
         return
@@ -174,7 +203,8 @@ def _env_violations(env: Mapping[str, str]) -> Iterator[Violation]:
             rule = "a name must not contain '='"
         rule = rule or _text_rule(value, MAX_ARGUMENT_BYTES - MAX_NAME_BYTES - 1)
         if rule:
-            yield Violation(f"env[{name[:MAX_NAME_BYTES]!a}]", rule)
+            holder = "secret_env" if name in secret_env else "env"
+            yield Violation(f"{holder}[{name[:MAX_NAME_BYTES]!a}]", rule)
 
 
 def _file_violations(job: Job) -> Iterator[Violation]:

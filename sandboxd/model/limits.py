@@ -97,7 +97,14 @@ ROWS: tuple[LimitRow, ...] = (
     LimitRow("cpu_count", Unit.PROCESSORS, 1.0, 1.0, "slower"),
     LimitRow("core_bytes", Unit.BYTES, 0, 0, "no core is written", zero=True),
     LimitRow("memlock_bytes", Unit.BYTES, 0, 64 * MIB, "refused (ENOMEM)", zero=True),
-    LimitRow("msgqueue_bytes", Unit.BYTES, 0, 1 * MIB, "refused (EMFILE)", zero=True),
+    LimitRow(
+        "msgqueue_bytes",
+        Unit.BYTES,
+        0,
+        1 * MIB,
+        "refused (EMFILE); Landlock refuses every POSIX queue, except in `nested` (EACCES)",
+        zero=True,
+    ),
     LimitRow("address_space_bytes", Unit.BYTES, None, 1 << 46, "refused (ENOMEM)"),
 )
 """Every limit. A None default is derived: see `effective`."""

@@ -213,7 +213,7 @@ def _parse(
     file = _File(name, text)
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not TOML, a number too long, tables too deep
         raise PolicyError(name, f"it is not TOML: {error}") from None
     file.refuse_unknown(table, {"description", "extends", "proc", "rule"}, file.line_of_key)
     description = table.get("description")

@@ -1,7 +1,7 @@
 """The daemon's side of launcher and zygotes: starts, watches and replaces them, clones sandboxes.
 
-A lost zygote is replaced by the launcher,
-a lost launcher by a new one that enters the same outer user namespace again.
+A lost zygote is replaced by the launcher, a lost launcher by a new one that enters the same outer
+user namespace again. One that answers no more is killed first, and so is lost, too.
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ class Supervisor:
         self._root_tape = root_tape(host)
         self._sandbox_tapes: dict[SandboxPlan, Tape] = {}
         self._live = 0
+        self._late: set[asyncio.Task[None]] = set()
         self._tree = host.tree
         self._lock_fds: list[int] = []
         self._nursery: Nursery | None = None
@@ -117,6 +118,8 @@ class Supervisor:
         trace: TracebackType | None,
     ) -> None:
         """End everything that is left, and remove our cgroups."""
+        for late in self._late:
+            late.cancel()
         if self._nursery is not None:
             await self._nursery.close()
         for fd, _ in self._filters.values():
@@ -202,6 +205,11 @@ class Supervisor:
         """Destroy a sandbox, even when the caller is being cancelled."""
         try:
             await _to_its_end(sandbox.destroy())
+        except StageError:
+            late = asyncio.create_task(_remove_late(sandbox))
+            self._late.add(late)
+            late.add_done_callback(self._late.discard)
+            raise
         finally:
             self._live -= 1
 
@@ -233,6 +241,14 @@ class Supervisor:
                 f"cannot create a sandbox: {self._live} live ones need all descriptors",
                 "raise the hard limit of open files (LimitNOFILE=, ulimit -Hn)",
             )
+
+
+async def _remove_late(sandbox: Sandbox) -> None:
+    """Try until the kernel lets go of a sandbox, or until we leave; each attempt takes seconds."""
+    while True:
+        with suppress(StageError):
+            await sandbox.destroy()
+            return
 
 
 _EXHAUSTED = {

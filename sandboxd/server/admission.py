@@ -1,7 +1,7 @@
 """The bounded queue before the sandboxes: so many jobs at once, so many waiting, tenants in turn.
 
 Decides who runs next and who is turned away. Knows nothing of jobs, and never polls: a freed slot
-goes straight to the waiter whose turn it is.
+goes straight to the waiter whose turn it is. A tenant that has its whole share is passed over.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import Busy, HostError
+from sandboxd.model.caller import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from sandboxd.model.caller import Share
 
 FIRST_GUESS = timedelta(seconds=1)
 """How long a slot is held, until one was."""
@@ -27,19 +31,41 @@ WEIGHT = 0.2
 """Of the latest holding time in the moving average."""
 
 
+@dataclass(eq=False, slots=True)
+class _Wish:
+    """What somebody asks for, and the moment of its turn."""
+
+    tenant: str
+    share: Share
+    memory_bytes: int
+    turn: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+@dataclass(slots=True)
+class _Held:
+    """What one tenant has at the moment."""
+
+    slots: int = 0
+    memory_bytes: int = 0
+
+
 class Admission:
     """At most `slot_count` holders at a time, at most `queue_length` waiting beyond them.
 
     Tenants that wait are served in turn, one slot each; inside one tenant the first come is served
-    first. Belongs to one event loop.
+    first. None holds more than its share. Belongs to one event loop.
     """
 
     def __init__(self, slot_count: int, queue_length: int) -> None:
         """Take the bounds; both are counts, `slot_count` at least 1, `queue_length` at least 0."""
         self.slot_count = slot_count
         self.queue_length = queue_length
+        self._held: dict[str, _Held] = {}
+        """Of each tenant that holds a slot."""
         self._held_count = 0
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, deque[_Wish]] = {}
         """Never an empty queue; the tenant whose turn is next comes first."""
         self._waiting_bytes = 0
         self._draining = False
@@ -58,10 +84,13 @@ class Admission:
         return sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
-    async def slot(self, tenant: str, size_bytes: int = 0) -> AsyncIterator[timedelta]:
+    async def slot(
+        self, tenant: str, size_bytes: int = 0, *, share: Share = WHOLE, memory_bytes: int = 0
+    ) -> AsyncIterator[timedelta]:
         """Hold a slot for the time of the context; gives the time that was spent in the queue.
 
-        `size_bytes` is what the request holds in memory while it waits.
+        `size_bytes` is what the request holds in memory while it waits, `memory_bytes` what counts
+        against the tenant's `share` while it has the slot. A tenant that holds nothing always may.
 
         Raises:
             Busy: as many wait already as may, or as much; try again after its `retry_after`.
@@ -70,79 +99,125 @@ class Admission:
         """
         clock = asyncio.get_running_loop().time
         asked = clock()
-        await self._take(tenant, size_bytes)
+        wish = _Wish(tenant, share, memory_bytes)
+        await self._take(wish, size_bytes)
         taken = clock()
         try:
             yield timedelta(seconds=taken - asked)
         finally:
             self._learn(timedelta(seconds=clock() - taken))
-            self._free()
+            self._free(wish)
 
     async def drain(self) -> None:
         """Refuse whoever comes from now on; return when all admitted before have ended."""
         self._draining = True
         await self._idle.wait()
 
-    async def _take(self, tenant: str, size_bytes: int) -> None:
+    async def _take(self, wish: _Wish, size_bytes: int) -> None:
         if self._draining:
             raise HostError(
                 "DRAINING", "cannot take another job: the server is draining", "ask another server"
             )
-        if self._held_count < self.slot_count:
-            self._held_count += 1
-            self._idle.clear()
+        free = self._held_count < self.slot_count
+        if free and wish.tenant not in self._waiting and self._fits(wish):
+            self._hold(wish)
             return
+        self._check_room(wish, size_bytes)
+        self._waiting_bytes += size_bytes
+        self._waiting.setdefault(wish.tenant, deque()).append(wish)
+        try:
+            await wish.turn
+        except asyncio.CancelledError:
+            if wish.turn.cancelled():
+                self._forget(wish)
+            else:  # cancelled after the slot was given, but before it could be used
+                self._free(wish)
+            raise
+        finally:
+            self._waiting_bytes -= size_bytes
+
+    def _check_room(self, wish: _Wish, size_bytes: int) -> None:
         if self.waiting_count >= self.queue_length:
             raise Busy(
                 f"cannot queue another job: {self.queue_length} are waiting, which is all that may",
-                self._retry_after(),
+                self._retry_after(self.slot_count),
             )
         if self._waiting_bytes + size_bytes > MAX_WAITING_BYTES:
             raise Busy(
                 f"cannot queue another job: {self._waiting_bytes} bytes of requests are waiting, "
                 f"and only {MAX_WAITING_BYTES} may",
-                self._retry_after(),
+                self._retry_after(self.slot_count),
             )
-        self._waiting_bytes += size_bytes
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(tenant, deque()).append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self._forget(tenant, turn)
-            else:  # cancelled after the slot was given, but before it could be used
-                self._free()
-            raise
-        finally:
-            self._waiting_bytes -= size_bytes
+        places = wish.share.queue_places
+        if places is not None and len(self._waiting.get(wish.tenant, ())) >= places:
+            slots = min(wish.share.slots or self.slot_count, self.slot_count)
+            busy = Busy(
+                f"cannot queue another job: {places} of yours are waiting, which is your share",
+                self._retry_after(slots),
+            )
+            busy.reason = "SHARE_EXHAUSTED"
+            raise busy
 
-    def _free(self) -> None:
-        """Hand the slot to the waiter whose turn it is, else put it back."""
-        while self._waiting:
-            tenant = next(iter(self._waiting))
-            queue = self._waiting.pop(tenant)
-            turn = queue.popleft()
-            if queue:
-                self._waiting[tenant] = queue  # behind all others
-            if not turn.done():
-                turn.set_result(None)
-                return
+    def _fits(self, wish: _Wish) -> bool:
+        """Tell whether the tenant's share allows one more."""
+        held, share = self._held.get(wish.tenant), wish.share
+        if held is None:
+            return True
+        memory_bytes = held.memory_bytes + wish.memory_bytes
+        return (share.slots is None or held.slots < share.slots) and (
+            share.memory_bytes is None or memory_bytes <= share.memory_bytes
+        )
+
+    def _hold(self, wish: _Wish) -> None:
+        self._held_count += 1
+        self._idle.clear()
+        held = self._held.setdefault(wish.tenant, _Held())
+        held.slots += 1
+        held.memory_bytes += wish.memory_bytes
+
+    def _free(self, wish: _Wish) -> None:
+        """Put the slot back, for the waiter whose turn it is."""
         self._held_count -= 1
+        held = self._held[wish.tenant]
+        held.slots -= 1
+        held.memory_bytes -= wish.memory_bytes
+        if not held.slots:
+            del self._held[wish.tenant]
+        self._serve()
         if not self._held_count:
             self._idle.set()
 
-    def _forget(self, tenant: str, turn: asyncio.Future[None]) -> None:
-        queue = self._waiting.get(tenant)
-        if queue is not None and turn in queue:
-            queue.remove(turn)
-            if not queue:
-                del self._waiting[tenant]
+    def _serve(self) -> None:
+        """Give free slots to those whose turn it is."""
+        while self._held_count < self.slot_count and (wish := self._next()):
+            self._hold(wish)
+            wish.turn.set_result(None)
+
+    def _next(self) -> _Wish | None:
+        """Take the first in line of the first tenant that has not its whole share."""
+        for tenant, queue in self._waiting.items():
+            # One that was cancelled a moment ago is still here: it forgets itself.
+            wish = next((wish for wish in queue if not wish.turn.cancelled()), None)
+            if wish is None or not self._fits(wish):
+                continue
+            queue.remove(wish)
+            del self._waiting[tenant]
+            if queue:
+                self._waiting[tenant] = queue  # behind all others
+            return wish
+        return None
+
+    def _forget(self, wish: _Wish) -> None:
+        queue = self._waiting[wish.tenant]
+        queue.remove(wish)
+        if not queue:
+            del self._waiting[wish.tenant]
+        self._serve()  # it may have been too large for its share, and kept those behind it waiting
 
     def _learn(self, held: timedelta) -> None:
         self._usual_time += (held - self._usual_time) * WEIGHT
 
-    def _retry_after(self) -> timedelta:
+    def _retry_after(self, slot_count: int) -> timedelta:
         """Guess when one place in the queue is free: the time in which one of the slots is."""
-        expected = self._usual_time / self.slot_count
+        expected = self._usual_time / slot_count
         return min(max(expected, MIN_RETRY_AFTER), MAX_RETRY_AFTER)

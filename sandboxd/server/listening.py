@@ -1,4 +1,4 @@
-"""Addresses to listen on: `unix:PATH` for the owner alone, `HOST:PORT` on loopback.
+"""Addresses to listen on: `unix:PATH` for the owner alone, `HOST:PORT` on loopback or by TLS.
 
 Decides which addresses are safe without authentication, and makes way for a new socket. Beside a
 socket of systemd, leads clients from there to the server's own (docs/decisions/0007).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import socket
 import stat
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import HostError
+from sandboxd.server.addresses import UNIX, host_of, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import grpc
-
-UNIX = "unix:"
 
 CONNECT_AGAIN = bytes.fromhex("000000 04 00 00000000") + bytes.fromhex(
     "000008 07 00 00000000 00000000 00000000"
@@ -37,14 +35,16 @@ MAX_SOCKET_PATH_BYTES = 107
 """unix(7): sun_path has 108 with its NUL."""
 
 
-def bind(server: grpc.aio.Server, address: str) -> str:
+def bind(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+) -> str:
     """Make `server` listen on `address`; give the address with the port that was taken.
 
     A socket file gets mode 0600, its directory 0700 if it must be created. What a dead server left
-    there is replaced, a live server is not.
+    there is replaced, a live server is not. TCP is by TLS where there are `credentials`.
 
     Raises:
-        HostError: the address is taken, cannot be used, or is TCP beyond loopback.
+        HostError: the address is taken, cannot be used, or is TCP beyond loopback without TLS.
 
     """
     if address.startswith(UNIX):
@@ -56,38 +56,36 @@ def bind(server: grpc.aio.Server, address: str) -> str:
         finally:
             os.umask(mask)
         return f"{UNIX}{path}"
-    host = loopback_host(address)
-    return f"{host}:{_add(server, address)}"
+    host = checked_host(address, is_safe=credentials is not None)
+    return f"{host}:{_add(server, address, credentials)}"
 
 
-def loopback_host(address: str) -> str:
-    """Give the HOST of a HOST:PORT on loopback, as it is written there.
+def checked_host(address: str, *, is_safe: bool) -> str:
+    """Give the HOST of a HOST:PORT, as it is written there.
+
+    `is_safe`: whether all who come by TCP must show who they are, over TLS.
 
     Raises:
-        HostError: the address is no HOST:PORT, or leads beyond loopback.
+        HostError: the address is no HOST:PORT, or leads beyond loopback and is not safe.
 
     """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
+    host = host_of(address)
+    if not host:
         raise HostError(
             "INVALID_ADDRESS",
             f"cannot listen on {address!r}: it is neither unix:PATH nor HOST:PORT",
             "write for example unix:/run/sandboxd/sandboxd.sock or 127.0.0.1:50051",
         )
-    try:
-        safe = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:  # a name may lead anywhere
-        safe = False
-    if not safe:
+    if not is_safe and not is_loopback(host):
         raise HostError(
             "UNAUTHENTICATED_TCP",
-            f"cannot listen on {address}: TCP beyond loopback needs authentication",
-            "listen on unix:PATH or 127.0.0.1:PORT, behind a proxy that authenticates",
+            f"cannot listen on {address}: TCP beyond loopback needs authentication, over TLS",
+            "configure callers and [tls], or listen on unix:PATH or 127.0.0.1:PORT",
         )
     return host
 
 
-def make_way(path: Path) -> None:
+def make_way(path: Path, directory_mode: int = 0o700) -> None:
     """Create the directory of a socket, and remove a socket that nobody serves.
 
     Raises:
@@ -99,7 +97,7 @@ def make_way(path: Path) -> None:
             path, f"the path has more than {MAX_SOCKET_PATH_BYTES} bytes", "choose a shorter one"
         )
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=directory_mode, parents=True, exist_ok=True)
         if stat.S_ISSOCK(path.lstat().st_mode):
             _remove_dead(path)
             return
@@ -184,9 +182,13 @@ async def _send_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
 
 
-def _add(server: grpc.aio.Server, address: str) -> int:
+def _add(
+    server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None
+) -> int:
     try:
-        return server.add_insecure_port(address)
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise _cannot_listen(address, "gRPC could not bind it", "choose a free one") from error
 

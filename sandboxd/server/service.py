@@ -1,38 +1,35 @@
-"""The servicer: one call, one job; a thin line from message to value, slot, supervisor and back.
-
-Decides nothing but which status an exception becomes, and that by the table in `wire_errors`.
-"""
+"""The servicer: one call, one job; a thin line from message to value, slot, supervisor and back."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import logging
-import traceback
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc_status import rpc_status
 
-from sandboxd.errors import HostError, JobError, SandboxdError, StageError
-from sandboxd.server import wire
+from sandboxd.errors import HostError, JobError, Violation
+from sandboxd.model.job import check_core
+from sandboxd.plan import limits_for
+from sandboxd.server import audit, calls, wire
+from sandboxd.server.answers import answered
 from sandboxd.server.wire_bytes import request_from
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
+    from sandboxd.model.job import Job
+    from sandboxd.model.outcome import RunResult
     from sandboxd.runtime.supervisor import Supervisor
     from sandboxd.server.admission import Admission
 
     RunContext = grpc.aio.ServicerContext[pb.RunRequest, pb.RunResponse]
     HostContext = grpc.aio.ServicerContext[pb.GetHostRequest, pb.GetHostResponse]
 
-log = logging.getLogger(__name__)
-
-LOCAL_TENANT = "unix"
+LARGE_BYTES = 1 << 20
+"""A request above this is digested in a thread, so that nobody waits for it."""
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["RunnerService"]
 
 
@@ -50,7 +47,7 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         """Run one job to its end; cancelling the call cancels the job, then frees its slot."""
         async with answered(context):
             with self._until_cut_short():
-                return await self._run(request, tenant_of(context.peer()))
+                return await self._run(request, calls.current())
 
     async def GetHost(  # noqa: N802
         self, _request: pb.GetHostRequest, context: HostContext
@@ -81,15 +78,40 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         finally:
             self._calls.discard(call)
 
-    async def _run(self, request: pb.RunRequest, tenant: str) -> pb.RunResponse:
-        job = wire.to_job(request)
+    async def _run(self, request: pb.RunRequest, call: calls.Call) -> pb.RunResponse:
+        size_bytes = request.ByteSize()
+        if audit.is_on():
+            call.job_digest = await _digest(request, size_bytes)
+        call.result = await self._run_job(wire.to_job(request), call, size_bytes)
+        return wire.to_response(call.result)
+
+    async def _run_job(self, job: Job, call: calls.Call, size_bytes: int) -> RunResult:
+        """Run a job when it is its caller's turn and within its share."""
+        assert call.known is not None  # noqa: S101 - the guard let it in
+        share = call.known.caller.share
         try:
             self._supervisor.check(job)  # a job that can never run need not wait for its turn
+            limits = limits_for(job, self._supervisor.host)
+            check_core(job, limits.core_bytes)
+            memory_bytes = limits.memory_bytes or 0
+            if share.memory_bytes is not None and memory_bytes > share.memory_bytes:
+                rule = f"must be at most {share.memory_bytes}, the caller's share"
+                raise JobError(Violation("limits.memory_bytes", rule))  # noqa: TRY301 - as the others
         except JobError as error:
             raise wire.in_request(error) from None
-        async with self._admission.slot(tenant, request.ByteSize()) as queue_time:
-            result = await self._supervisor.run(job, queue_time=queue_time)
-        return wire.to_response(result)
+        call.policy = job.policy
+        call.policy_digest = self._supervisor.host.policies[job.policy].digest
+        turn = self._admission.slot(
+            call.known.tenant, size_bytes, share=share, memory_bytes=memory_bytes
+        )
+        async with turn as queue_time:
+            return await self._supervisor.run(job, queue_time=queue_time)
+
+
+async def _digest(request: pb.RunRequest, size_bytes: int) -> str:
+    if size_bytes > LARGE_BYTES:
+        return await asyncio.to_thread(audit.job_digest, request)
+    return audit.job_digest(request)
 
 
 class ReadsRequests(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # only the stub has any
@@ -115,44 +137,3 @@ class ReadsRequests(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # on
         return grpc.unary_unary_rpc_method_handler(
             read, response_serializer=handler.response_serializer
         )
-
-
-@asynccontextmanager
-async def answered(context: RunContext | HostContext) -> AsyncIterator[None]:
-    """End the call with the status of whatever error is raised inside.
-
-    Logs what is our fault: the place, never a message, as that may quote what a client sent.
-    """
-    try:
-        yield
-    except SandboxdError as error:
-        if isinstance(error, StageError):
-            name = errno.errorcode.get(error.errno, "no errno")
-            log.error("cannot complete stage %s: %s", error.stage, name)  # noqa: TRY400
-        await _abort(context, error)
-    except Exception as error:  # noqa: BLE001 - the last line before the caller
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        log.error("cannot answer a call: %s\n%s", type(error).__name__, frames)  # noqa: TRY400
-        await _abort(context, unexpected())
-
-
-async def _abort(context: RunContext | HostContext, error: SandboxdError) -> NoReturn:
-    status = rpc_status.to_status(wire.status_of(error))
-    await context.abort(status.code, status.details, status.trailing_metadata)
-
-
-def unexpected() -> SandboxdError:
-    """Give the error that stands for a defect of ours: its cause is in the log only."""
-    error = SandboxdError("cannot answer: a defect of sandboxd; the server's log says where")
-    error.reason = "UNEXPECTED"
-    return error
-
-
-def tenant_of(peer: str) -> str:
-    """Name the tenant behind gRPC's peer: the client's address without its port.
-
-    All who reach the unix socket are one tenant, as only its owner may.
-    """
-    if peer.startswith("unix"):
-        return LOCAL_TENANT
-    return peer.rpartition(":")[0]

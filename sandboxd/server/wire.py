@@ -11,7 +11,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import JobError, Violation
-from sandboxd.model.job import WORKSPACE, InputFile, Job, Network, OutputPath
+from sandboxd.model.job import (
+    MAX_ARGUMENT_COUNT,
+    MAX_ENV_COUNT,
+    MAX_FILE_COUNT,
+    MAX_OUTPUT_COUNT,
+    WORKSPACE,
+    InputFile,
+    Job,
+    Network,
+    OutputPath,
+)
 from sandboxd.model.limits import ROWS
 from sandboxd.model.outcome import (
     Captured,
@@ -72,6 +82,17 @@ FILE_FAULTS = {fault: getattr(pb, f"FILE_FAULT_{fault.name}") for fault in FileF
 FILE_FAULT_OF = {int(number): fault for fault, number in FILE_FAULTS.items()}
 
 
+MAX_REQUIRED_COUNT = 256
+MAX_COUNTS = {
+    "argv": MAX_ARGUMENT_COUNT,
+    "env": MAX_ENV_COUNT,
+    "secret_env": MAX_ENV_COUNT,
+    "files": MAX_FILE_COUNT,
+    "outputs": MAX_OUTPUT_COUNT,
+    "require": MAX_REQUIRED_COUNT,
+}
+
+
 def to_job(request: pb.RunRequest) -> Job:
     """Give the job that a request asks for.
 
@@ -80,11 +101,19 @@ def to_job(request: pb.RunRequest) -> Job:
 
     """
     asked = request.job
-    broken: list[Violation] = []
+    # Before anything is made of them: two million empty ones fit into few bytes.
+    broken = [
+        Violation(name, f"must have at most {most} entries")
+        for name, most in MAX_COUNTS.items()
+        if len(getattr(asked, name)) > most
+    ]
+    if broken:
+        raise in_request(JobError(*broken))
     try:
         job = Job(
             argv=tuple(asked.argv),
             env=dict(asked.env),
+            secret_env=dict(asked.secret_env),
             working_directory=asked.working_directory or WORKSPACE,
             stdin=_to_bytes(asked, "stdin", "stdin", broken),
             files=tuple(
@@ -92,6 +121,7 @@ def to_job(request: pb.RunRequest) -> Job:
                     path=file.path,
                     content=_to_bytes(file, "content", f"files[{index}].content", broken),
                     executable=file.executable,
+                    secret=file.secret,
                 )
                 for index, file in enumerate(asked.files)
             ),
@@ -124,7 +154,8 @@ def from_job(job: Job) -> pb.RunRequest:
     return pb.RunRequest(
         job=pb.Job(
             argv=job.argv,
-            env=job.env,
+            env={name: value for name, value in job.env.items() if name not in job.secret_env},
+            secret_env=job.secret_env,
             working_directory=job.working_directory,
             stdin=pb.Content(data=job.stdin) if job.stdin else None,
             files=[
@@ -132,6 +163,7 @@ def from_job(job: Job) -> pb.RunRequest:
                     path=file.path,
                     content=pb.Content(data=file.content),
                     executable=file.executable,
+                    secret=file.secret,
                 )
                 for file in job.files
             ],
@@ -237,7 +269,9 @@ def _unsendable(job: Job) -> Iterator[Violation]:
 
 def _texts(job: Job) -> Iterator[tuple[str, str]]:
     yield from ((f"argv[{index}]", text) for index, text in enumerate(job.argv))
-    yield from ((f"env[{name!a}]", name + value) for name, value in job.env.items())
+    for name, value in job.env.items():
+        holder = "secret_env" if name in job.secret_env else "env"
+        yield f"{holder}[{name!a}]", name + value
     yield "working_directory", job.working_directory
     yield from ((f"files[{index}].path", file.path) for index, file in enumerate(job.files))
     yield from ((f"outputs[{index}].path", out.path) for index, out in enumerate(job.outputs))

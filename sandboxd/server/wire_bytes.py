@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WHOLE_REQUEST = "request"
 """What a violation names when the bytes are no message at all."""
 MAX_NAMED = 64
+MAX_LOOKED_AT = 1 << 16
+"""Fields of a broken message in which its fault is looked for; each costs some microseconds."""
 """As many fields at fault are looked for; a status could not carry more."""
 
 
@@ -51,7 +53,7 @@ def _bad_texts(descriptor: Descriptor, data: bytes, prefix: str) -> Iterator[str
     except DecodeError:
         return
     count: dict[int, int] = {}
-    for unknown in found:
+    for unknown in islice(found, MAX_LOOKED_AT):
         field = descriptor.fields_by_number.get(unknown.field_number)
         if field is None or not isinstance(unknown.data, bytes):
             continue

@@ -6,6 +6,7 @@ import errno
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
 from google.rpc.status_pb2 import Status
@@ -19,6 +20,7 @@ from sandboxd.errors import (
     StageError,
     Violation,
 )
+from sandboxd.model.caller import CallerError, ForbiddenError, UnauthenticatedError
 from sandboxd.server.wire_values import visible
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 DOMAIN = "sandboxd"
 
 CODES: dict[type[SandboxdError], int] = {
+    UnauthenticatedError: code_pb2.UNAUTHENTICATED,
+    ForbiddenError: code_pb2.PERMISSION_DENIED,
     JobError: code_pb2.INVALID_ARGUMENT,
     PreconditionError: code_pb2.FAILED_PRECONDITION,
     Busy: code_pb2.RESOURCE_EXHAUSTED,
@@ -36,6 +40,11 @@ CODES: dict[type[SandboxdError], int] = {
     StageError: code_pb2.INTERNAL,
 }
 """The gRPC status of each class; any other error is INTERNAL."""
+
+REFUSALS: dict[int, type[CallerError | HostError]] = {
+    code_pb2.UNAUTHENTICATED: UnauthenticatedError,
+    code_pb2.PERMISSION_DENIED: ForbiddenError,
+}
 
 ERRNO_OF = {name: number for number, name in errno.errorcode.items()}
 
@@ -77,14 +86,16 @@ def error_from(status: Status) -> SandboxdError:
         retry = _detail(status, RetryInfo)
         if retry is None:
             return JobError(Violation(WHOLE_JOB, status.message))
-        return Busy(status.message, retry.retry_delay.ToTimedelta())
+        busy = Busy(status.message, _delay_of(retry))
+        busy.reason = info.reason
+        return busy
     if status.code == code_pb2.INTERNAL:
         return _fault_from(status, info)
     remedy = info.metadata.get("remedy", "")
     message = status.message.removesuffix(f"; {remedy}")
     if status.code == code_pb2.FAILED_PRECONDITION:
         return PreconditionError(info.reason, info.metadata.get("subject", ""), message, remedy)
-    return HostError(info.reason, message, remedy)
+    return REFUSALS.get(status.code, HostError)(info.reason, message, remedy)
 
 
 def _details(error: SandboxdError) -> Iterator[Message]:
@@ -106,7 +117,7 @@ def _details(error: SandboxdError) -> Iterator[Message]:
 def _metadata(error: SandboxdError) -> dict[str, str]:
     if isinstance(error, PreconditionError):
         return {"subject": error.subject, "remedy": error.remedy}
-    if isinstance(error, HostError) and error.remedy:
+    if isinstance(error, (HostError, CallerError)) and error.remedy:
         return {"remedy": error.remedy}
     if isinstance(error, StageError):
         name = errno.errorcode.get(error.errno, "")
@@ -147,12 +158,23 @@ def _fault_from(status: Status, info: ErrorInfo) -> SandboxdError:
     return error
 
 
+def _delay_of(retry: RetryInfo) -> timedelta:
+    try:
+        delay: timedelta = retry.retry_delay.ToTimedelta()
+    except (OverflowError, ValueError):  # no time that anybody could wait
+        delay = timedelta()
+    return delay
+
+
 AnyDetail = TypeVar("AnyDetail", bound="Message")
 
 
 def _detail(status: Status, kind: type[AnyDetail]) -> AnyDetail | None:
     detail = kind()
-    return detail if any(packed.Unpack(detail) for packed in status.details) else None
+    try:
+        return detail if any(packed.Unpack(detail) for packed in status.details) else None
+    except DecodeError:  # one that cannot be read says nothing
+        return None
 
 
 def _name_of(code: int) -> str:

@@ -54,8 +54,15 @@ class RunRequest(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("argv", "env", "working_directory", "stdin", "files", "outputs", "limits", "policy", "root", "network", "merge_stderr", "require")
+    __slots__ = ("argv", "env", "working_directory", "stdin", "files", "outputs", "limits", "policy", "root", "network", "merge_stderr", "require", "secret_env")
     class EnvEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SecretEnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +81,7 @@ class Job(_message.Message):
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     MERGE_STDERR_FIELD_NUMBER: _ClassVar[int]
     REQUIRE_FIELD_NUMBER: _ClassVar[int]
+    SECRET_ENV_FIELD_NUMBER: _ClassVar[int]
     argv: _containers.RepeatedScalarFieldContainer[str]
     env: _containers.ScalarMap[str, str]
     working_directory: str
@@ -86,7 +94,8 @@ class Job(_message.Message):
     network: Network
     merge_stderr: bool
     require: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., working_directory: _Optional[str] = ..., stdin: _Optional[_Union[Content, _Mapping]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputPath, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., policy: _Optional[str] = ..., root: _Optional[str] = ..., network: _Optional[_Union[Network, str]] = ..., merge_stderr: _Optional[bool] = ..., require: _Optional[_Iterable[str]] = ...) -> None: ...
+    secret_env: _containers.ScalarMap[str, str]
+    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., working_directory: _Optional[str] = ..., stdin: _Optional[_Union[Content, _Mapping]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputPath, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., policy: _Optional[str] = ..., root: _Optional[str] = ..., network: _Optional[_Union[Network, str]] = ..., merge_stderr: _Optional[bool] = ..., require: _Optional[_Iterable[str]] = ..., secret_env: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Content(_message.Message):
     __slots__ = ("data",)
@@ -95,14 +104,16 @@ class Content(_message.Message):
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class InputFile(_message.Message):
-    __slots__ = ("path", "content", "executable")
+    __slots__ = ("path", "content", "executable", "secret")
     PATH_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
     path: str
     content: Content
     executable: bool
-    def __init__(self, path: _Optional[str] = ..., content: _Optional[_Union[Content, _Mapping]] = ..., executable: _Optional[bool] = ...) -> None: ...
+    secret: bool
+    def __init__(self, path: _Optional[str] = ..., content: _Optional[_Union[Content, _Mapping]] = ..., executable: _Optional[bool] = ..., secret: _Optional[bool] = ...) -> None: ...
 
 class OutputPath(_message.Message):
     __slots__ = ("path", "optional", "max_bytes")

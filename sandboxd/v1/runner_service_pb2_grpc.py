@@ -67,12 +67,16 @@ class RunnerServiceServicer:
         the job. A program that fails or overruns a limit is an ordinary answer of an OK call.
 
         Errors:
-        INVALID_ARGUMENT: the job is meaningless or asks for more than a ceiling, or text in it is no
-        UTF-8; BadRequest has one entry for each field at fault, by its path in RunRequest
-        ("job.limits.cpu_time"), or "request" for bytes that are no message.
+        UNAUTHENTICATED: who calls is not known (reason NO_CREDENTIALS or WRONG_CREDENTIALS).
+        PERMISSION_DENIED: the caller lacks the role "run" (reason ROLE_MISSING).
+        INVALID_ARGUMENT: the job is meaningless or asks for more than a ceiling or the caller's share
+        of memory, or text in it is no UTF-8; BadRequest has one entry for each field at fault, by
+        its path in RunRequest ("job.limits.cpu_time"), or "request" for bytes that are no message.
         FAILED_PRECONDITION: the policy, the root or a feature in `require` is not on offer here;
         PreconditionFailure names it, ErrorInfo.metadata has subject and remedy.
-        RESOURCE_EXHAUSTED: the queue is full; RetryInfo says when a new attempt is worth making.
+        RESOURCE_EXHAUSTED: the queue is full (reason QUEUE_FULL), or the caller's places in it are
+        taken (SHARE_EXHAUSTED), or it calls too often (RATE_EXCEEDED); RetryInfo says when a new
+        attempt is worth making.
         UNAVAILABLE: this host cannot sandbox now, or is draining (reason DRAINING);
         ErrorInfo.metadata has the remedy.
         CANCELLED, DEADLINE_EXCEEDED: the caller left.
@@ -89,6 +93,9 @@ class RunnerServiceServicer:
         Needs no slot, and answers while the server is draining.
 
         Errors:
+        UNAUTHENTICATED: who calls is not known (reason NO_CREDENTIALS or WRONG_CREDENTIALS).
+        RESOURCE_EXHAUSTED: the caller calls too often (reason RATE_EXCEEDED); RetryInfo says when a
+        new attempt is worth making.
         INVALID_ARGUMENT: the request is no message; BadRequest says so of "request".
         CANCELLED, DEADLINE_EXCEEDED: the caller left.
         INTERNAL: reason UNEXPECTED, a defect of the service.

@@ -21,7 +21,7 @@ COUNTERS = (
 )
 """Values that change by themselves."""
 PLACES = (tempfile.gettempdir(), "/dev/shm", "/var/tmp")
-OURS = ("tmp", "pytest-", "sandboxd", "hypothesis", "bait-")
+OURS = ("tmp", "pytest-", "sandboxd", "hypothesis", "bait-", "cc")
 """How what the tests themselves make there is called."""
 
 

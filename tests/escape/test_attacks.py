@@ -57,10 +57,12 @@ class Arena:
                 return [self._run("first"), self._run("second")]
             case "together":
                 first = self.house.start(*self._argv, "first", **self._fields)
-                first.wait_for(b"READY")
-                second = self._run("second")
-                first.cancel()
-                wait_cancelled(first)
+                try:
+                    first.wait_for(b"READY")
+                    second = self._run("second")
+                finally:
+                    first.cancel()
+                    wait_cancelled(first)
                 assert b"BROKEN" not in first.output, first.output
                 return [second]
             case _:

@@ -28,6 +28,8 @@ from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from sandboxd.server.tls import TlsFiles
+
 PATIENCE = 30.0
 """Seconds after which anything that a test waits for counts as lost."""
 AT_ONCE = 1.0
@@ -47,11 +49,15 @@ class Post:
 
 
 @asynccontextmanager
-async def posted(directory: Path, **settings: Any) -> AsyncIterator[Post]:
+async def posted(
+    directory: Path, callers: Path | None = None, tls: TlsFiles | None = None, **settings: Any
+) -> AsyncIterator[Post]:
     """Serve on a unix socket and on TCP while the context lasts."""
     listen = (f"unix:{directory}/s.sock", "127.0.0.1:0")
     host = probe_host(Settings(**settings))
-    async with Supervisor(host) as supervisor, Server(supervisor, listen) as server:
+    file = str(callers) if callers else None
+    server = Server(supervisor := Supervisor(host), listen, callers=file, tls=tls)
+    async with supervisor, server:
         yield Post(server, supervisor, *server.addresses)
 
 

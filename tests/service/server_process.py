@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sandboxd.host import Settings, probe_host
 from sandboxd.runtime.supervisor import Supervisor
+from sandboxd.server import audit
 from sandboxd.server.serving import Server
 
 if TYPE_CHECKING:
@@ -41,13 +43,20 @@ async def main() -> None:
     parser.add_argument("--grace", type=float)
     parser.add_argument("--root-bind", action="append", default=[])
     parser.add_argument("--fault", choices=SUPERVISORS, default="none")
+    parser.add_argument("--callers")
+    parser.add_argument("--audit")
+    parser.add_argument("--log", help="Log all that there is to stderr, from this level on.")
     asked = parser.parse_args()
+    if asked.log:
+        logging.basicConfig(level=asked.log)
+    if asked.audit:
+        audit.write_to(audit.AuditFile(asked.audit))
     grace = None if asked.grace is None else timedelta(seconds=asked.grace)
     binds = tuple(asked.root_bind)
     host = probe_host(Settings(slot_count=asked.slots, queue_length=asked.queue, root_binds=binds))
     async with (
         SUPERVISORS[asked.fault](host) as supervisor,
-        Server(supervisor, asked.listen, grace=grace) as server,
+        Server(supervisor, asked.listen, grace=grace, callers=asked.callers) as server,
     ):
         sys.stdout.write(json.dumps(server.addresses) + "\n")
         sys.stdout.flush()

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,13 +205,12 @@ async def test_nobody_there_is_unreachable_and_names_the_address(tmp_path: Path)
 
 
 async def test_a_failed_stage_names_stage_and_errno(
-    start_server: StartServer, tmp_path: Path
+    start_server: StartServer,
 ) -> None:
-    shown = tmp_path / "shown"
-    shown.mkdir()
-    with start_server("--root-bind", str(shown)) as server:
+    shown = tempfile.mkdtemp(dir="/var/tmp")  # not /tmp, which is never shown
+    with start_server("--root-bind", shown) as server:
         async with Client(server.unix) as client:
-            shown.rmdir()  # so that the next zygote cannot build its root
+            os.rmdir(shown)  # so that the next zygote cannot build its root
             os.kill(zygote_below(server.process.pid), signal.SIGKILL)
             with pytest.raises(StageError) as caught:
                 await client.run(["true"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import stat
@@ -20,8 +21,8 @@ from sandboxd.client import Client
 from sandboxd.errors import HostError
 from sandboxd.model.limits import Limits
 from sandboxd.model.outcome import Exited
-from sandboxd.server.listening import loopback_host, make_way
-from sandboxd.server.service import tenant_of
+from sandboxd.server.access import Peer
+from sandboxd.server.listening import checked_host, make_way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,20 +146,21 @@ def test_a_path_too_long_for_a_socket_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "127.8.9.10:1", "[::1]:65535", "localhost:80"])
 def test_tcp_on_loopback_is_allowed(address: str) -> None:
-    assert loopback_host(address) == address.rpartition(":")[0]
+    assert checked_host(address, is_safe=False) == address.rpartition(":")[0]
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1"])
 def test_tcp_beyond_loopback_is_refused_without_authentication(address: str) -> None:
     with pytest.raises(HostError) as caught:
-        loopback_host(address)
+        checked_host(address, is_safe=False)
     assert caught.value.reason == "UNAUTHENTICATED_TCP"
+    assert checked_host(address, is_safe=True) == address.rpartition(":")[0]
 
 
 @pytest.mark.parametrize("address", ["", "here", ":1", "127.0.0.1:", "127.0.0.1:65536", "a:b"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(HostError) as caught:
-        loopback_host(address)
+        checked_host(address, is_safe=True)
     assert caught.value.reason == "INVALID_ADDRESS"
 
 
@@ -171,13 +173,17 @@ def test_a_port_that_is_taken_is_named(start_server: StartServer, server: Runnin
 
 
 @pytest.mark.parametrize(
-    ("peer", "tenant"),
+    ("name", "uid", "tenant"),
     [
-        ("unix:", "unix"),
-        ("unix:/run/sandboxd.sock", "unix"),
-        ("ipv4:127.0.0.1:5000", "ipv4:127.0.0.1"),
-        ("ipv6:%5B::1%5D:5000", "ipv6:%5B::1%5D"),
+        ("unix:", os.getuid(), "unix"),
+        ("unix:/run/sandboxd.sock", os.getuid(), "unix"),
+        ("unix-abstract:gate", 1234, "unix"),
+        ("ipv4:127.0.0.1:5000", None, "ipv4:127.0.0.1"),
+        ("ipv6:%5B::1%5D:5000", None, "ipv6:%5B::1%5D"),
     ],
 )
-def test_a_tenant_is_the_client_without_its_port(peer: str, tenant: str) -> None:
-    assert tenant_of(peer) == tenant
+def test_a_peer_is_a_user_or_an_address_without_its_port(
+    name: str, uid: int | None, tenant: str
+) -> None:
+    peer = Peer(name, {"unix-abstract:gate": 1234}.get)
+    assert (peer.uid, peer.tenant) == (uid, tenant)

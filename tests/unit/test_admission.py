@@ -6,8 +6,11 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandboxd.errors import Busy, HostError
+from sandboxd.model.caller import WHOLE, Share
 from sandboxd.server.admission import (
     MAX_RETRY_AFTER,
     MAX_WAITING_BYTES,
@@ -19,15 +22,16 @@ from sandboxd.server.admission import (
 class Visitors:
     """Tasks that take a slot each, note their turn, and leave when they are told."""
 
-    def __init__(self, admission: Admission) -> None:
-        """Take the queue to come to."""
+    def __init__(self, admission: Admission, **shares: Share) -> None:
+        """Take the queue to come to, and the shares of tenants who have one."""
         self.admission = admission
+        self.shares = shares
         self.turns: list[str] = []
         self._leave: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def come(self, *names: str) -> None:
-        """Let visitors come in this order; a name is its tenant and a number: `a1`."""
+        """Let visitors come in this order; a name is its tenant, a digit, its memory: `a1`."""
         for name in names:
             self._leave[name] = asyncio.Event()
             self._tasks[name] = asyncio.create_task(self._visit(name))
@@ -47,7 +51,9 @@ class Visitors:
             await task
 
     async def _visit(self, name: str) -> None:
-        async with self.admission.slot(name[0]):
+        share = self.shares.get(name[0], WHOLE)
+        memory_bytes = int(name[2:] or 0)
+        async with self.admission.slot(name[0], share=share, memory_bytes=memory_bytes):
             self.turns.append(name)
             await self._leave[name].wait()
 
@@ -202,3 +208,116 @@ async def test_requests_wait_only_while_they_fit_into_memory() -> None:
 async def _held(admission: Admission, size_bytes: int) -> None:
     async with admission.slot("a", size_bytes):
         pass
+
+
+# --- shares ---------------------------------------------------------------------------------------
+
+
+async def test_a_tenant_with_all_its_slots_is_passed_over() -> None:
+    visitors = Visitors(Admission(3, 10), a=Share(slots=1))
+    await visitors.come("a1", "a2", "a3", "b1", "b2")
+    assert visitors.turns == ["a1", "b1", "b2"]
+    await visitors.leave("b1")
+    assert visitors.admission.waiting_count == 2, "a slot is free, but not for a"
+    await visitors.come("c1")
+    assert visitors.turns[-1] == "c1", "who comes later takes it"
+    await visitors.leave("a1")
+    assert visitors.turns[-1] == "a2"
+    await visitors.leave("a2")
+    assert visitors.turns[-1] == "a3"
+    for name in ("a3", "b2", "c1"):
+        await visitors.leave(name)
+    assert (visitors.admission.held_count, visitors.admission.waiting_count) == (0, 0)
+
+
+async def test_a_tenants_memory_is_the_sum_of_what_it_holds() -> None:
+    visitors = Visitors(Admission(9, 9), a=Share(memory_bytes=100))
+    await visitors.come("a1060", "a2040", "a3001", "b1999")
+    assert visitors.turns == ["a1060", "a2040", "b1999"]
+    await visitors.leave("a2040")
+    assert visitors.turns[-1] == "a3001"
+
+
+async def test_inside_a_tenant_a_small_one_does_not_overtake_a_large_one() -> None:
+    visitors = Visitors(Admission(9, 9), a=Share(memory_bytes=100))
+    await visitors.come("a1060", "a2050", "a3001")
+    assert visitors.turns == ["a1060"]
+    await visitors.cancel("a2050")
+    await settle()
+    assert visitors.turns == ["a1060", "a3001"], "who held it up has left"
+
+
+async def test_a_tenant_that_holds_nothing_always_may() -> None:
+    visitors = Visitors(Admission(1, 9), a=Share(memory_bytes=1))
+    await visitors.come("a1999")
+    assert visitors.turns == ["a1999"]
+
+
+async def test_beyond_its_places_a_tenant_is_turned_away_and_others_are_not() -> None:
+    visitors = Visitors(Admission(1, 10), a=Share(queue_places=1))
+    await visitors.come("a1", "a2")
+    with pytest.raises(Busy) as caught:
+        await visitors.admission.slot("a", share=Share(queue_places=1)).__aenter__()
+    assert caught.value.reason == "SHARE_EXHAUSTED"
+    assert MIN_RETRY_AFTER <= caught.value.retry_after <= MAX_RETRY_AFTER
+    await visitors.come("b1")
+    assert visitors.admission.waiting_count == 2
+    for name in ("a1", "a2", "b1"):
+        await visitors.leave(name)
+
+
+async def test_a_full_queue_is_told_from_a_full_share() -> None:
+    visitors = Visitors(Admission(1, 1))
+    await visitors.come("a1", "a2")
+    with pytest.raises(Busy) as caught:
+        await visitors.admission.slot("b").__aenter__()
+    assert caught.value.reason == "QUEUE_FULL"
+
+
+async def test_draining_waits_for_those_whom_their_share_holds_back() -> None:
+    visitors = Visitors(Admission(3, 10), a=Share(slots=1))
+    await visitors.come("a1", "a2")
+    drained = asyncio.create_task(visitors.admission.drain())
+    await settle()
+    await visitors.leave("a1")
+    assert not drained.done()
+    await visitors.leave("a2")
+    await drained
+    assert visitors.turns == ["a1", "a2"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.booleans()), max_size=40),
+    st.integers(1, 3),
+)
+def test_no_share_is_ever_passed_and_nobody_waits_for_nothing(
+    comers: list[tuple[str, int, bool]], slots: int
+) -> None:
+    asyncio.run(_storm(comers, Share(slots=slots, memory_bytes=100)))
+
+
+async def _storm(comers: list[tuple[str, int, bool]], share: Share) -> None:
+    admission = Admission(4, 1000)
+    held: dict[str, list[int]] = {"a": [], "b": []}
+
+    async def visit(tenant: str, memory_bytes: int) -> None:
+        async with admission.slot(tenant, share=share, memory_bytes=memory_bytes):
+            held[tenant].append(memory_bytes)
+            try:
+                assert len(held[tenant]) <= (share.slots or 0)
+                assert sum(held[tenant]) <= (share.memory_bytes or 0)
+                for _ in range(memory_bytes % 5):
+                    await asyncio.sleep(0)
+            finally:
+                held[tenant].remove(memory_bytes)
+
+    tasks = [asyncio.create_task(visit(tenant, size)) for tenant, size, _ in comers]
+    for task, (_, size, leaves) in zip(tasks, comers, strict=True):
+        if leaves:
+            for _ in range(size % 3):
+                await asyncio.sleep(0)
+            task.cancel()
+    async with asyncio.timeout(10):  # whom nobody serves would wait without end
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ended)
+    assert (admission.held_count, admission.waiting_count) == (0, 0)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli import require_sandboxing, sandboxd
+from click.testing import CliRunner
 from google.protobuf.json_format import Parse
 
+from sandboxd.cli import token
 from sandboxd.host import probe_host
+from sandboxd.server.callers import parse_callers
 from sandboxd.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -56,14 +60,17 @@ def test_what_is_printed_is_a_file_that_gives_the_same(tmp_path: Path) -> None:
     config.write_text(
         'listen = ["unix:/tmp/a b\\"c.sock", "127.0.0.1:5000"]\n'
         'grace = "1.5s"\nslot_count = 2\ncgroup = "none"\nid_mode = "single"\n'
-        'root_binds = ["/usr"]\n'
+        'root_binds = ["/usr"]\ncallers = "/etc/callers.toml"\naudit = "/var/log/a \\"b"\n'
         '[defaults]\nwall_time = "0.25s"\nmemory_bytes = "64MiB"\n'
         "[ceilings]\ncpu_count = 1.5\nprocess_count = 12\n"
+        '[tls]\ncertificate = "/c"\nkey = "/k"\nclient_ca = "/a"\n'
     )
     first = printed("--config", config)
     assert first["listen"] == ['unix:/tmp/a b"c.sock', "127.0.0.1:5000"]
     assert first["defaults"] == {"wall_time": "0.25s", "memory_bytes": 64 << 20}
     assert first["ceilings"] == {"cpu_count": 1.5, "process_count": 12}
+    assert (first["callers"], first["audit"]) == ("/etc/callers.toml", '/var/log/a "b')
+    assert first["tls"] == {"certificate": "/c", "key": "/k", "client_ca": "/a"}
     again = tmp_path / "again.toml"
     again.write_bytes(sandboxd("serve", "--print-config", "--config", config).stdout)
     assert printed("--config", again) == first
@@ -85,6 +92,11 @@ def test_without_an_address_it_says_where_it_would_listen(tmp_path: Path) -> Non
         ('grace = "soon"', "soon"),
         ('[ceilings]\nmemory_bytes = "lots"', "lots"),
         ("not toml at all", "sandboxd.toml"),
+        ('[tls]\ncertificate = "c"', "tls.key is missing"),
+        ('[tls]\nkey = "k"', "tls.certificate is missing"),
+        ('[tls]\ncertificate = "c"\nkey = "k"\nca = "a"', "tls.ca is not known"),
+        ('[tls]\ncertificate = "c"\nkey = 5', "tls.key must be a path"),
+        ('tls = "c"', "tls"),
     ],
 )
 def test_a_wrong_key_or_value_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
@@ -127,6 +139,45 @@ def test_serve_refuses_what_is_no_address(address: str) -> None:
     done = sandboxd("serve", "--listen", address)
     assert done.returncode == 125
     assert b"cannot listen on" in done.stderr
+
+
+def test_serve_refuses_a_file_of_callers_that_is_wrong(tmp_path: Path) -> None:
+    require_sandboxing()
+    callers = tmp_path / "callers.toml"
+    callers.write_text("[[caller]]\n")
+    callers.chmod(0o600)
+    done = sandboxd("serve", "--listen", f"unix:{tmp_path}/s", "--callers", callers)
+    assert (done.returncode, done.stdout) == (125, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"sandboxd: cannot use {callers}: caller 1: name must be")
+
+
+def test_serve_refuses_an_audit_that_it_cannot_write(tmp_path: Path) -> None:
+    require_sandboxing()
+    audit = tmp_path / "absent" / "audit"
+    done = sandboxd("serve", "--listen", f"unix:{tmp_path}/s", "--audit", audit)
+    assert done.returncode == 125
+    assert f"cannot write the audit to {audit}".encode() in done.stderr
+
+
+# --- token ----------------------------------------------------------------------------------------
+
+
+def test_a_token_is_shown_once_beside_the_line_that_knows_it() -> None:
+    made = [CliRunner().invoke(token.command, ["judge"]) for _ in range(2)]
+    first, second = (done.stdout.strip() for done in made)
+    assert first != second
+    assert len(base64.urlsafe_b64decode(first + "=")) == 32
+    (caller,) = parse_callers(made[0].stderr, "x").all
+    assert caller.name == "judge"
+    assert parse_callers(made[0].stderr, "x").by_token(first.encode()) == caller
+    assert first not in made[0].stderr
+
+
+def test_a_token_is_made_for_a_name_alone() -> None:
+    done = CliRunner().invoke(token.command, ["a b"])
+    assert done.exit_code == 2
+    assert "is no name" in done.output
 
 
 # --- host -----------------------------------------------------------------------------------------

@@ -124,7 +124,6 @@ def test_the_program_becomes_what_it_is_in_the_order_of_isolation() -> None:
         "program_cgroup",
         "cgroup_namespace",
         "session",
-        "rlimits",
         "affinity",
         "program_groups",
         "program_ids",
@@ -135,6 +134,7 @@ def test_the_program_becomes_what_it_is_in_the_order_of_isolation() -> None:
         "working_directory",
         "no_new_privileges",
         "landlock",
+        "rlimits",
         "seccomp",
         "exec",
     ]

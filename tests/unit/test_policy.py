@@ -6,6 +6,7 @@ import errno
 import json
 import socket
 import stat
+import subprocess
 import termios
 from contextlib import suppress
 from typing import Any
@@ -161,6 +162,7 @@ def test_a_mistake_is_refused_with_its_line_and_its_cause(
         ('index = 6, op = "eq", value = 7', "argument `index` is 6"),
         ('index = true, op = "eq", value = 7', "argument `index` is True"),
         ('index = 0, op = "lt", value = 7', "unknown comparison 'lt'"),
+        ('index = 0, op = "gt", value = 7', "unknown comparison 'gt'"),
         ('index = 0, op = ["eq"], value = 7', "unknown comparison"),
         ('index = 0, op = "eq", value = 7, width = 16', "argument `width` is 16"),
         ('index = 0, op = "eq", value = 7, mask = 7', "`mask` belongs to masked_eq"),
@@ -265,6 +267,31 @@ def test_the_constants_are_the_systems() -> None:
         for name in CONSTANTS.keys() & vars(module).keys():
             value = CONSTANTS[name]
             assert value == (stat.S_IFMT(0xFFFF) if name == "S_IFMT" else getattr(module, name))
+
+
+HEADERS = (
+    *("asm/ioctls.h", "linux/fcntl.h", "linux/keyctl.h", "linux/personality.h", "linux/prctl.h"),
+    *("linux/sched.h", "linux/seccomp.h", "netinet/in.h", "sys/socket.h", "sys/stat.h"),
+)
+OURS = {"SOCK_TYPE_MASK", "PER_QUERY"}
+"""Names that no header has: the kernel's own use of socket's type, and what personality(2) says."""
+
+
+def test_the_constants_are_the_kernels() -> None:
+    lines = ["#define _GNU_SOURCE", *(f"#include <{header}>" for header in HEADERS)]
+    lines += [
+        f'_Static_assert((unsigned int) {name} == {value}u, "{name}");'
+        for name, value in CONSTANTS.items()
+        if name not in OURS
+    ]
+    done = subprocess.run(
+        ["gcc", "-fsyntax-only", "-x", "c", "-"],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 SCALARS = (

@@ -42,10 +42,13 @@ jobs = st.builds(
     Job,
     argv=st.lists(texts.filter(bool), min_size=1, max_size=4).map(tuple),
     env=st.dictionaries(words, texts, max_size=4),
+    secret_env=st.dictionaries(words.map("S{}".format), texts, max_size=4),
     working_directory=words.map("/{}".format),
     stdin=blobs,
     files=st.lists(
-        st.builds(InputFile, words.map("/tmp/{}".format), blobs, st.booleans()),
+        st.builds(
+            InputFile, words.map("/tmp/{}".format), blobs, st.booleans(), secret=st.booleans()
+        ),
         max_size=3,
         unique_by=lambda file: file.path,
     ).map(tuple),
@@ -100,6 +103,12 @@ results = st.builds(
 def test_a_job_survives_the_way_there_and_back(job: Job) -> None:
     sent = wire.from_job(job).SerializeToString()
     assert wire.to_job(pb.RunRequest.FromString(sent)) == job
+
+
+def test_a_secret_variable_never_travels_among_the_others() -> None:
+    job = Job(argv=("true",), env={"A": "1"}, secret_env={"B": "2"})
+    sent = wire.from_job(job).job
+    assert (dict(sent.env), dict(sent.secret_env)) == ({"A": "1"}, {"B": "2"})
 
 
 @given(results)
@@ -246,6 +255,7 @@ def test_digits_finer_than_a_microsecond_are_cut_off() -> None:
     [
         (Job(argv=("\udcff",)), "argv[0]"),
         (Job(argv=("true",), env={"A": "\udcc3\udca9"}), "env['A']"),
+        (Job(argv=("true",), secret_env={"A": "\udcff"}), "secret_env['A']"),
         (Job(argv=("true",), policy="\ud800"), "policy"),
         (Job(argv=("true",), limits=Limits(memory_bytes=1 << 63)), "limits.memory_bytes"),
         (Job(argv=("true",), limits=Limits(cpu_time=timedelta.max)), "limits.cpu_time"),

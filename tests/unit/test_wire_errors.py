@@ -21,6 +21,7 @@ from sandboxd.errors import (
     StageError,
     Violation,
 )
+from sandboxd.model.caller import ForbiddenError, UnauthenticatedError
 from sandboxd.server import wire
 
 MAX_METADATA_BYTES = 8192
@@ -29,6 +30,10 @@ MAX_METADATA_BYTES = 8192
 JOB_ERROR = JobError(Violation("argv[0]", "must not be empty"), Violation("limits.cpu_time", "no"))
 PRECONDITION = PreconditionError("POLICY_UNKNOWN", "strict", "cannot use policy strict", "add it")
 BUSY = Busy("cannot queue another job", timedelta(seconds=1.5))
+RATE = Busy("cannot take more calls", timedelta(seconds=2))
+RATE.reason = "RATE_EXCEEDED"
+UNKNOWN_CALLER = UnauthenticatedError("NO_CREDENTIALS", "cannot tell who calls", "send a token")
+FORBIDDEN = ForbiddenError("ROLE_MISSING", "cannot call this", "ask for it")
 HOST_ERROR = HostError("NO_USER_NAMESPACES", "cannot make a user namespace", "sysctl ...")
 STAGE_ERROR = StageError("mount_proc", errno.EPERM, "mount /proc")
 
@@ -48,6 +53,9 @@ ROWS = [
         "STAGE_FAILED",
         {"stage": "mount_proc", "errno": "EPERM", "detail": "mount /proc"},
     ),
+    (RATE, code_pb2.RESOURCE_EXHAUSTED, "RATE_EXCEEDED", {}),
+    (UNKNOWN_CALLER, code_pb2.UNAUTHENTICATED, "NO_CREDENTIALS", {"remedy": "send a token"}),
+    (FORBIDDEN, code_pb2.PERMISSION_DENIED, "ROLE_MISSING", {"remedy": "ask for it"}),
     (SandboxdError("cannot"), code_pb2.INTERNAL, "UNKNOWN", {}),
 ]
 
@@ -149,7 +157,8 @@ def test_violations_beyond_the_room_are_counted() -> None:
         (code_pb2.RESOURCE_EXHAUSTED, JobError, "INVALID_JOB"),
         (code_pb2.UNAVAILABLE, HostError, "UNAVAILABLE"),
         (code_pb2.UNIMPLEMENTED, HostError, "UNIMPLEMENTED"),
-        (code_pb2.PERMISSION_DENIED, HostError, "PERMISSION_DENIED"),
+        (code_pb2.PERMISSION_DENIED, ForbiddenError, "PERMISSION_DENIED"),
+        (code_pb2.UNAUTHENTICATED, UnauthenticatedError, "UNAUTHENTICATED"),
         (code_pb2.CANCELLED, HostError, "CANCELLED"),
         (code_pb2.INTERNAL, SandboxdError, "INTERNAL"),
         (99, HostError, "UNKNOWN"),

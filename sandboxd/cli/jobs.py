@@ -1,0 +1,146 @@
+"""What a job is made of on a command line: the options of every command that runs one here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sandboxd.cli.values import LimitValue, parse_pair
+from sandboxd.model.job import InputFile, Job, Network, OutputPath
+from sandboxd.model.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandboxd.host import Host
+    from sandboxd.model.job import Terminal
+
+
+def _limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
+    """Make the option of one limit."""
+    return click.option(option, limit, type=LimitValue(limit), help=text)
+
+
+_JOB = (
+    _limit_option("--cpu-time", "cpu_time", "Processor time of all its processes (2s)."),
+    _limit_option("--wall-time", "wall_time", "Time from exec to the end (5s)."),
+    _limit_option("--memory", "memory_bytes", "Memory of all its processes (256MiB)."),
+    _limit_option("--processes", "process_count", "Processes and threads at once."),
+    _limit_option("--output", "output_bytes", "Bytes kept of stdout and of stderr (1MiB)."),
+    _limit_option("--scratch", "scratch_bytes", "Writable space (64MiB)."),
+    _limit_option("--file-count", "file_count", "Files in the writable space."),
+    _limit_option("--file-size", "file_size_bytes", "Size of one file."),
+    _limit_option("--open-files", "open_file_count", "Open descriptors of one process."),
+    _limit_option("--stack", "stack_bytes", "Stack of one process."),
+    _limit_option("--cpus", "cpu_count", "Processors; fractions are allowed."),
+    click.option("--stop-on-output", is_flag=True, help="Kill it when --output is passed."),
+    click.option("--policy", default="default", show_default=True, help="Seccomp policy."),
+    click.option("--root", default="host", show_default=True, help="File system that it sees."),
+    click.option("--network", type=click.Choice([n.value for n in Network]), default="none"),
+    click.option("--env", "env", multiple=True, metavar="K=V", help="Environment variable."),
+    click.option("--workdir", default="/workspace", show_default=True, help="Working directory."),
+    click.option(
+        "--stdin", "stdin", metavar="FILE|-", help="Standard input; - reads ours to its end."
+    ),
+    click.option("--file", "files", multiple=True, metavar="DEST=SRC", help="Place a file."),
+    click.option(
+        "--secret-env", multiple=True, metavar="NAME", help="Pass our variable, as a secret."
+    ),
+    click.option(
+        "--secret-file",
+        "secret_files",
+        multiple=True,
+        metavar="DEST=SRC",
+        help="Place a secret file.",
+    ),
+    click.option(
+        "--require", "require", multiple=True, metavar="NAME", help="Refuse if not enforced."
+    ),
+    click.option("--merge-stderr", is_flag=True, help="stderr into stdout, order kept."),
+)
+_HOST = (
+    click.option("--cgroup", "cgroup", help="Force a cgroup rung: v2, v2-bare, v1, none."),
+    click.option("--ids", "id_mode", help="Force an id mode: range, single."),
+    click.option("--root-bind", "root_binds", multiple=True, help="Further directory it may read."),
+    click.option("--config", "config_path", help="Configuration file."),
+)
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a job."""
+    for option in reversed(_JOB):
+        command = option(command)
+    return command
+
+
+def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how this host shall run it."""
+    for option in reversed(_HOST):
+        command = option(command)
+    return command
+
+
+def job_from(
+    argv: tuple[str, ...], options: dict[str, Any], terminal: Terminal | None = None
+) -> Job:
+    """Make the job that the options describe."""
+    limits = {name: value for name, value in options.items() if name in Limits.__slots__}
+    return Job(
+        argv=argv,
+        env=dict(parse_pair(text, "K=V") for text in options["env"]),
+        working_directory=options["workdir"],
+        stdin=_stdin(options["stdin"]),
+        secret_env=_secret_env(options["secret_env"]),
+        files=(
+            *(_input(text) for text in options["files"]),
+            *(replace(_input(text), secret=True) for text in options["secret_files"]),
+        ),
+        outputs=tuple(OutputPath(path) for path in options.get("keep", ())),
+        limits=Limits(**limits),
+        policy=options["policy"],
+        root=options["root"],
+        network=Network(options["network"]),
+        merge_stderr=options["merge_stderr"],
+        terminal=terminal,
+        require=options["require"],
+    )
+
+
+def host_from(options: dict[str, Any]) -> Host:
+    """Look at this host as the options say."""
+    from sandboxd.cli.config import load  # noqa: PLC0415 - --help must stay fast
+    from sandboxd.host import probe_host  # noqa: PLC0415 - the same
+
+    given = {name: options[name] for name in ("cgroup", "id_mode", "root_binds")}
+    return probe_host(load(options["config_path"], os.environ, given).settings)
+
+
+def _stdin(source: str | None) -> bytes:
+    if source is None:
+        return b""
+    return sys.stdin.buffer.read() if source == "-" else _read(source)
+
+
+def _secret_env(names: tuple[str, ...]) -> dict[str, str]:
+    """Take variables from our own environment: a command line is for everybody to read."""
+    for name in names:
+        if name not in os.environ:
+            raise click.BadParameter(f"cannot pass {name}: it is not in the environment")
+    return {name: os.environ[name] for name in names}
+
+
+def _input(text: str) -> InputFile:
+    destination, source = parse_pair(text, "DEST=SRC")
+    return InputFile(destination, _read(source), os.access(source, os.X_OK))
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise click.BadParameter(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,52 @@
+"""The call under way: who made it and how it goes; what servicers and the audit know of it."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandboxd.model.caller import Caller
+    from sandboxd.model.outcome import RunResult
+
+
+@dataclass(slots=True)
+class Known:
+    """A caller, and how it was known."""
+
+    caller: Caller
+    tenant: str
+    """Who shares a line in the queue, and a share: the caller's name, or the client's address."""
+    by: str
+    """``token``, ``certificate``, ``uid``, or ``address`` where anybody there may call."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call; each part is set as soon as it is known."""
+
+    method: str
+    address: str
+    """Where it came in: ``unix`` or ``tcp``."""
+    known: Known | None = None
+    job_digest: str = ""
+    policy: str = ""
+    """Empty until it is known to be one of the host's: else it is just text of the client's."""
+    policy_digest: str = ""
+    result: RunResult | None = None
+    reason: str = ""
+    """Of the error that it ended with."""
+
+
+_current: ContextVar[Call] = ContextVar("call")
+
+
+def begin(call: Call) -> None:
+    """Make it the call of the task that answers it."""
+    _current.set(call)
+
+
+def current() -> Call:
+    """Give the call that this task answers."""
+    return _current.get()
