@@ -103,7 +103,7 @@ def plan_run(
         outputs=_outputs(job),
         terminal=_terminal(job),
         files_content=b"".join(file.content for file in job.files),
-        enforced=_enforced(limits, host) + _not_enforced(policy),
+        enforced=_enforced(limits, host) + _second_fence(job, policy, host),
     )
 
 
@@ -349,11 +349,15 @@ def _enforced(limits: Limits, host: Host) -> tuple[EnforcedLimit, ...]:
     return tuple(found)
 
 
-def _not_enforced(policy: Policy) -> tuple[EnforcedLimit, ...]:
-    """Say what holds every other job but not one for sandboxes."""
-    if not policy.is_nested:
-        return ()
-    return (EnforcedLimit("landlock", "files and TCP", "none"),)
+def _second_fence(job: Job, policy: Policy, host: Host) -> tuple[EnforcedLimit, ...]:
+    """Say what Landlock holds; a job for sandboxes goes without its rights on files and TCP."""
+    abi = host.landlock_abi
+    files, network = not policy.is_nested, job.network is not Network.NONE
+    held = landlock.held(abi, files=files, network=network)
+    fence = (EnforcedLimit("landlock", held, f"Landlock ABI {abi}"),) if held else ()
+    if files and held:
+        return fence
+    return (*fence, EnforcedLimit("landlock", "files, TCP", "none"))
 
 
 def _pages(size: int) -> int:

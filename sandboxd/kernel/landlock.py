@@ -54,6 +54,17 @@ def scopes_only(abi: int) -> tuple[Operation, ...]:
     return (Operation("landlock", "restrict", (abi, 0, 0, scopes, [])),)
 
 
+def held(abi: int, *, files: bool, network: bool) -> str:
+    """Say in words what `restriction` (or, without files, `scopes_only`) holds; empty: nothing."""
+    parts = {
+        "files": files and abi >= 1,
+        "TCP": files and abi >= 4 and not network,
+        "signals": abi >= 6,
+        "abstract sockets": abi >= 6,
+    }
+    return ", ".join(name for name, is_held in parts.items() if is_held)
+
+
 # --- do -------------------------------------------------------------------------------------------
 
 

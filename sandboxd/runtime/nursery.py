@@ -128,12 +128,13 @@ class Zygote:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[int]] = {}
         self._turns = asyncio.Semaphore(MAX_CLONES)
+        self._is_killed = False
         self._reader = asyncio.create_task(self._read(), name="zygote-reader")
 
     @property
     def is_alive(self) -> bool:
         """Tell whether it still answers."""
-        return not self._reader.done()
+        return not (self._is_killed or self._reader.done())
 
     async def clone(self, fields: Iterable[Any], fds: dict[str, int]) -> int:
         """Clone one sandbox; give init's pidfd, which the caller owns."""
@@ -154,6 +155,7 @@ class Zygote:
                 self.kill()  # it answers in order: a late one would be somebody else's sandbox
                 raise StageError("clone", 0, f"no answer within {REPLY_PATIENCE:g} s") from None
             except Closed:
+                self.kill()  # so that a second try, right now, goes to another
                 raise SandboxLost("clone", "the zygote is gone") from None
             except OSError as error:
                 raise StageError("clone", error.errno or 0, "zygote") from error
@@ -190,10 +192,9 @@ class Zygote:
             answer.set_exception(stage_error(message))
 
     def _miss(self, error: OSError) -> None:
-        """Fail the oldest request: its answer has come, but no descriptor was left for the pidfd.
+        """Fail the oldest request: its answer came, but no descriptor was left for the pidfd.
 
-        Should it have been the answer to one whose caller has left, the right one is killed later,
-        when nobody waits for it.
+        Or the answer came for one whose caller has left: then the next one finds nobody waiting.
         """
         waiting = [answer for answer in self._waiting.values() if not answer.done()]
         if waiting:
@@ -201,6 +202,7 @@ class Zygote:
 
     def kill(self) -> None:
         """Kill the zygote and, through its pid namespace, every sandbox that it cloned."""
+        self._is_killed = True
         with suppress(ProcessLookupError):
             signal_pidfd(self._pidfd)
 

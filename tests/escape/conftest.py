@@ -1,7 +1,7 @@
 """The escape lane: every hostile program, in each policy, on each rung that gives the promise.
 
-`make attack` prints the table of results; SANDBOXD_ATTACKS=cgroup runs only those attacks whose
-promise rests on a rung.
+`make attack` prints the table of results. SANDBOXD_ATTACKS chooses fewer: `most` leaves out lesser
+rungs and ids but under `default`, `cgroup` takes what rests on a controller alone.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from bait import Bait
 from corpus import POLICIES, RUNGS, Attack, attacks
-from hoststate import difference, settings
+from hoststate import difference, sysctls
 from house import House
 
 from sandboxd.host import Settings, probe_host
@@ -26,7 +27,7 @@ from sandboxd.identity import IdMode
 from sandboxd.kernel.cgroups import Rung
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SERVER = Path(__file__).parent.parent / "service" / "server_process.py"
 MODES = {
@@ -36,25 +37,35 @@ MODES = {
     "single": Settings(id_mode=IdMode.SINGLE),
 }
 """The kinds of host that this machine can be: its best rung, the ones below, one id for all."""
-ONLY_CGROUP = os.environ.get("SANDBOXD_ATTACKS") == "cgroup"
+CHOICE = os.environ.get("SANDBOXD_ATTACKS", "all")
 
 
 def combinations() -> Iterator[tuple[str, str, Attack]]:
     """Give each mode, policy and attack whose promise is given there."""
     best = probe_host().tree.rung.value
-    corpus = [a for a in attacks() if not ONLY_CGROUP or a.rungs != RUNGS]
-    for mode, chosen in MODES.items():
-        rung = chosen.cgroup.value if chosen.cgroup else best
-        id_mode = (chosen.id_mode or IdMode.RANGE).value
-        for attack in corpus:
-            policies = POLICIES[:1] if attack.is_client else POLICIES
-            for policy in policies:
-                # Sandboxes for sandboxes are refused without a memory controller, or two ids.
-                there = policy != "nested" or (rung in {"v2", "v1"} and id_mode == "range")
-                if attack.is_client and mode != "best":
-                    there = False
-                if there and attack.is_promised(policy, rung, id_mode):
-                    yield mode, policy, attack
+    for mode, settings in MODES.items():
+        rung = settings.cgroup.value if settings.cgroup else best
+        id_mode = (settings.id_mode or IdMode.RANGE).value
+        # Sandboxes for sandboxes are refused without a memory controller, or two ids.
+        has_nested = rung in {"v2", "v1"} and id_mode == "range"
+        policies = [policy for policy in POLICIES if policy != "nested" or has_nested]
+        for attack, policy in product(attacks(), policies):
+            promised = attack.is_promised(policy, rung, id_mode)
+            if promised and chosen(attack, policy, mode):
+                yield mode, policy, attack
+
+
+def chosen(attack: Attack, policy: str, mode: str) -> bool:
+    """Tell whether a combination is run; a client meets a server, which is one of a kind."""
+    if attack.is_client and (mode, policy) != ("best", "default"):
+        return False
+    match CHOICE:
+        case "most":
+            return mode == "best" or policy == "default"
+        case "cgroup":
+            return (mode, policy) == ("best", "default") and attack.rungs != RUNGS
+        case _:
+            return True
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -79,9 +90,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[House]:
         for policy in house.host.policies:  # what is made once is there before it is compared
             if policy != "nested" or request.param == "best":
                 house.run("/bin/true", policy=policy)
-        before = settings()
+        before = sysctls()
         yield house
-        assert not difference(before, settings())
+        assert not difference(before, sysctls())
 
 
 @pytest.fixture(scope="session")
@@ -93,17 +104,20 @@ def bait() -> Iterator[Bait]:
 
 
 @pytest.fixture(scope="session")
-def binaries(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, bytes]:
-    """Compile every C program, once."""
+def binary_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Attack], bytes | None]:
+    """Give what compiles a C program, once; nothing for a Python program."""
     directory = tmp_path_factory.mktemp("binaries")
-    built = {}
-    for attack in attacks():
-        if attack.path.suffix == ".c":
-            target = directory / attack.name
+
+    def build(attack: Attack) -> bytes | None:
+        if attack.path.suffix != ".c":
+            return None
+        target = directory / f"{attack.group}-{attack.name}"
+        if not target.exists():
             command = ["cc", "-O1", "-Wall", "-o", target, attack.path, *attack.compiler_options]
             subprocess.run(command, check=True)
-            built[attack.path] = target.read_bytes()
-    return built
+        return target.read_bytes()
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def state_of(house: House) -> dict[str, object]:
     }
 
 
-def settings() -> dict[str, object]:
+def sysctls() -> dict[str, object]:
     """Give every setting of the kernel's that does not change by itself."""
     return {"sysctls": {path: _text(path) for path in _sysctls()}}
 

@@ -17,6 +17,7 @@ from sandboxd.model.job import InputFile, Network, OutputPath, Terminal
 from sandboxd.model.outcome import Exited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from bait import Bait
@@ -95,9 +96,13 @@ def faults_of(attack: Attack, result: RunResult, growth_bytes: int) -> list[str]
 
 
 def test_the_promise_holds(
-    place: House, policy: str, attack: Attack, bait: Bait, binaries: dict[Path, bytes]
+    place: House,
+    policy: str,
+    attack: Attack,
+    bait: Bait,
+    binary_of: Callable[[Attack], bytes | None],
 ) -> None:
-    arena = Arena(place, policy, attack, bait, binaries.get(attack.path))
+    arena = Arena(place, policy, attack, bait, binary_of(attack))
     before, memory = state_of(place), resident_bytes()
     results = arena.run()
     growth = growth_of(memory)

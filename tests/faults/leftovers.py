@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import tempfile
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from house import descendants, eventually, status_of
+from house import PATIENCE, descendants, eventually, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,6 +124,23 @@ def zygote_of(house: House) -> int:
     """Tell the zygote's process; there is one, because there is one root."""
     (zygote,) = children_of(house.launcher())
     return zygote
+
+
+def kill(pid: int) -> bool:
+    """Kill a process and wait until nobody can take it for alive; tell whether it was there."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        end = select.poll()
+        end.register(pidfd, select.POLLIN)
+        assert end.poll(PATIENCE * 1000), f"process {pid} does not die"
+    finally:
+        os.close(pidfd)
+    return True
 
 
 def children_of(pid: int) -> list[int]:

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import broken
 import pytest
 from house import SLOWNESS, SPIN, House, eventually
-from leftovers import children_of, holdings, settled, zygote_of
+from leftovers import children_of, holdings, kill, settled, zygote_of
 from post import PATIENCE, request, stub_of
 
 from sandboxd.errors import HostError, SandboxdError, StageError
@@ -180,11 +179,11 @@ def test_a_launcher_without_descriptors_is_named_or_replaced(own_house: House, l
     launcher = own_house.launcher()
     number = len(os.listdir(f"/proc/{launcher}/fd")) + left
     with bounded(launcher, resource.RLIMIT_NOFILE, number):
-        os.kill(zygote_of(own_house), signal.SIGKILL)
+        kill(zygote_of(own_house))
         result = attempt(own_house)
         assert is_fine(result) or "EMFILE" in str(result), result
     for zygote in children_of(launcher):  # one that was started meanwhile has inherited the bound
-        os.kill(zygote, signal.SIGKILL)
+        kill(zygote)
     assert is_fine(attempt(own_house))
     settled(own_house, before)
 
@@ -226,7 +225,7 @@ def test_an_init_that_cannot_start_the_program_says_why(
 def test_a_launcher_without_processes_says_so_and_recovers(own_house: House) -> None:
     before = holdings(own_house)
     with bounded(own_house.launcher(), resource.RLIMIT_NPROC, 0):
-        os.kill(zygote_of(own_house), signal.SIGKILL)
+        kill(zygote_of(own_house))
         for _ in range(3):
             refused = attempt(own_house)
             assert isinstance(refused, StageError), refused
@@ -240,7 +239,7 @@ def test_a_daemon_that_cannot_start_another_launcher_says_so_and_recovers(
 ) -> None:
     before = holdings(own_house)
     with bounded(0, resource.RLIMIT_NPROC, 1):
-        os.kill(own_house.launcher(), signal.SIGKILL)
+        kill(own_house.launcher())
         for _ in range(3):
             refused = attempt(own_house)
             assert isinstance(refused, HostError | StageError), refused

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import broken
 import pytest
 from house import SLOWNESS, House, descendants, eventually, seconds
-from leftovers import children_of, holdings, settled, zygote_of
+from leftovers import children_of, holdings, kill, settled, zygote_of
 
 from sandboxd.errors import SandboxdError, StageError
 from sandboxd.model.limits import Limits
@@ -107,7 +107,7 @@ def test_a_hung_launcher_is_replaced_when_it_is_needed(own_house: House) -> None
     launcher = own_house.launcher()
     zygote = zygote_of(own_house)
     with stopped(launcher):
-        os.kill(zygote, signal.SIGKILL)
+        kill(zygote)
         answer_of(own_house.start("/bin/true"))
         with at_once():
             assert own_house.run("/bin/true").ending == Exited(0), "while it is stopped still"
@@ -174,7 +174,7 @@ def test_a_root_that_is_never_finished_is_our_fault_and_its_zygote_killed(
     launcher = own_house.launcher()
     fail(f"root_files:{broken.HANG}")
     broken.forget_tapes(own_house)
-    os.kill(zygote_of(own_house), signal.SIGKILL)
+    kill(zygote_of(own_house))
     answer = answer_of(own_house.start("/bin/true"))
     assert isinstance(answer, StageError), answer
     assert answer.stage == "root"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 from collections import Counter
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from house import SLOWNESS, House
-from leftovers import children_of, dead_daemons
+from leftovers import children_of, dead_daemons, kill
 from load import tasks
 from post import (
     AT_ONCE,
@@ -119,8 +116,7 @@ async def test_a_server_whose_helpers_are_killed_under_load_keeps_all_its_slots(
                 await asyncio.sleep(chance.uniform(0, WITHIN))  # a random moment is the test
                 kind = chance.choice(["launcher", "zygote", "init"])
                 for victim in helpers_of(served, kind)[:1]:
-                    with suppress(ProcessLookupError):  # it has just ended by itself
-                        os.kill(victim, signal.SIGKILL)
+                    kill(victim)
                 ends.update(await asyncio.gather(*calls))
                 assert (await client.run(["true"])).ending == Exited(0)
         await jobs_in_all_slots(served)

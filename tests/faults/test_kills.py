@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from house import PATIENCE, House, eventually
-from leftovers import children_of, holdings, settled, zygote_of
+from leftovers import children_of, holdings, kill, settled, zygote_of
 from load import short, tasks
 
 from sandboxd.errors import HostError, SandboxdError, StageError
@@ -49,10 +49,7 @@ def victims_of(house: House, kind: str) -> list[int]:
 def kill_one(house: House, kind: str, chance: random.Random) -> bool:
     """Kill one process of a kind; tell whether there was any."""
     victims = victims_of(house, kind)
-    if victims:
-        with suppress(ProcessLookupError):  # it has just ended by itself
-            os.kill(chance.choice(victims), signal.SIGKILL)
-    return bool(victims)
+    return bool(victims) and kill(chance.choice(victims))
 
 
 def start(house: House, task: Task) -> Future[RunResult]:
@@ -114,7 +111,7 @@ def test_a_launcher_is_replaced_where_jobs_share_the_id_of_their_daemon(house: H
     before = holdings(house)
     with House(Settings(id_mode=IdMode.SINGLE, cgroup=Rung.NONE)) as own:
         for _ in range(3):
-            os.kill(own.launcher(), signal.SIGKILL)
+            kill(own.launcher())
             assert own.run("/bin/true").ending == Exited(0)
     settled(house, before)
 

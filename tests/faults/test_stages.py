@@ -8,7 +8,6 @@ import fcntl
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ import broken
 import grpc
 import pytest
 from house import House, descendants, eventually
-from leftovers import holdings, name_of, settled, zygote_of
+from leftovers import holdings, kill, name_of, settled, zygote_of
 from post import PATIENCE, refusal, stub_of
 
 from sandboxd import plan
@@ -185,7 +184,7 @@ def test_a_root_that_cannot_be_built_again_is_named(
     _, operation = stage_of(house, place)
     fail(place)
     broken.forget_tapes(house)
-    os.kill(zygote_of(house), signal.SIGKILL)
+    kill(zygote_of(house))
     for _ in range(2):
         error = the_fault(house)
         assert error.stage == operation.stage

@@ -84,7 +84,7 @@ async def code_of(
 ) -> tuple[grpc.StatusCode, str]:
     """Call any method with one request; give the code that it ends or begins with, and the reason.
 
-    To gRPC every method is a stream of requests and answers; one answer means OK.
+    To gRPC every method may have a stream of answers; one answer means OK.
     """
     options = (("grpc.use_local_subchannel_pool", 1),)
     channel = (
@@ -93,13 +93,11 @@ async def code_of(
         else grpc.aio.secure_channel(address, credentials, options=options)
     )
     async with channel:
-        call = channel.stream_stream(method)(metadata=metadata, timeout=30)
+        call = channel.unary_stream(method)(request, metadata=metadata, timeout=30)
         try:
-            await call.write(request)
-            await call.done_writing()
             if await call.read() is not grpc.aio.EOF:
                 return grpc.StatusCode.OK, ""
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError):
+        except grpc.aio.AioRpcError:
             pass  # told below
         code = await call.code()
         for key, value in await call.trailing_metadata() or ():

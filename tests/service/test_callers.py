@@ -37,6 +37,7 @@ pytestmark = pytest.mark.usefixtures("sandboxing_host")
 Code = grpc.StatusCode
 MIB = 1 << 20
 ROOT = Path(__file__).parent.parent.parent
+MIB = 1 << 20
 SECRET, OLD, NEW = "a-secret-token", "old", "new"
 GET_HOST = "/sandboxd.v1.RunnerService/GetHost"
 RUN = "/sandboxd.v1.RunnerService/Run"
@@ -180,6 +181,14 @@ async def test_an_unwelcome_request_is_refused_while_it_still_comes(
         assert await asyncio.wait_for(call.code(), PATIENCE) is TABLE[RUN][who][0]
 
 
+async def test_a_large_request_of_nobody_is_told_why_it_is_refused(guarded: Post) -> None:
+    async with Client(guarded.tcp, token=SECRET) as client:
+        for _ in range(5):
+            with pytest.raises(UnauthenticatedError) as caught:
+                await client.run(["true"], stdin=bytes(32 * MIB))
+            assert caught.value.reason == "WRONG_CREDENTIALS"
+
+
 async def test_bytes_that_are_no_message_are_told_to_callers_alone(guarded: Post) -> None:
     assert await code_of(guarded.tcp, RUN, request=b"\xff") == NOBODY
     assert await code_of(guarded.tcp, RUN, bearer(token_of("runner")), b"\xff") == THROUGH
@@ -309,6 +318,8 @@ async def test_sighup_reloads(tmp_path: Path) -> None:
         address = log.read_text().partition("127.0.0.1:")[2].split()[0]
         written(callers, row("runner"), row("second"))
         assert "every user of this machine may call" not in log.read_text()
+        token = bearer(token_of("runner"))  # a call is answered when signals are, too
+        assert await code_of(f"127.0.0.1:{address}", GET_HOST, token) == OK
         server.signal(1)
         await eventually(lambda: "reloaded" in log.read_text())
         found = await code_of(f"127.0.0.1:{address}", GET_HOST, bearer(token_of("second")))

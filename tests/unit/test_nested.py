@@ -61,10 +61,13 @@ def test_landlock_keeps_signals_and_sockets_in_and_no_mount_out() -> None:
     assert landlock.scopes_only(5) == (), "an empty ruleset is an error to the kernel"
 
 
-def test_what_landlock_does_not_hold_is_said_in_the_outcome() -> None:
-    *limits, last = plan(policy="nested").enforced
-    assert (last.limit, last.mechanism) == ("landlock", "none")
-    assert tuple(limits) == plan().enforced
+def test_what_landlock_holds_and_does_not_hold_is_said_in_the_outcome() -> None:
+    *limits, held, missing = plan(policy="nested").enforced
+    assert (held.limit, held.value) == ("landlock", "signals, abstract sockets")
+    assert (missing.limit, missing.mechanism) == ("landlock", "none")
+    *same, whole = plan().enforced
+    assert whole.value == "files, TCP, signals, abstract sockets"
+    assert limits == same
 
 
 @pytest.mark.parametrize("network", list(Network))

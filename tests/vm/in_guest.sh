@@ -8,7 +8,7 @@ mkdir -m 1777 $results
 exec >$results/log 2>&1
 # Emulation costs much: see tests/sandbox/house.py.
 export CI=true SANDBOXD_EXTRA=test SANDBOXD_REQUIRE_SANDBOX=1 SANDBOXD_TEST_SLOWNESS=20
-export SANDBOXD_TEST_JOBS=16
+export SANDBOXD_TEST_JOBS=16 SANDBOXD_ATTACKS=cgroup
 home=/home/judge/sandboxd
 runtime=/run/user/$(id -u judge)
 failed=()
@@ -40,7 +40,7 @@ as_user() {
   runuser -u judge -- env XDG_RUNTIME_DIR="$runtime" \
     systemd-run --user --quiet --wait --pipe --collect --working-directory=$home -p Delegate=yes \
     -E CI -E SANDBOXD_EXTRA -E SANDBOXD_REQUIRE_SANDBOX -E SANDBOXD_TEST_SLOWNESS \
-    -E SANDBOXD_TEST_JOBS "$@"
+    -E SANDBOXD_TEST_JOBS -E SANDBOXD_ATTACKS "$@"
 }
 
 # Prints the pytest command for one file or folder, whose JUnit file bears its name.
@@ -92,6 +92,7 @@ step cgroup2 user_tests cgroup2
 step partial partial_tests
 step restart user_tests restart
 step sandbox lane sandbox "${elsewhere[@]}"
+step escape lane escape
 step install-in-opt install_in_opt
 step prepared prepared_tests
 step setup setup_tests
