@@ -68,7 +68,8 @@ def draft(learner: Learner, program: str) -> str:
     What that policy refuses is listed as comments: whoever uses the draft decides about it.
     """
     used = {name for name, _ in learner.used} | UNSEEN
-    rules = [_kept(rule, used) for rule in learner.policy.rules]
+    decided: set[tuple[str, tuple[ArgumentTest, ...]]] = set()
+    rules = [_kept(rule, used, decided) for rule in learner.policy.rules]
     refused = sorted(
         f"#   {name} ({count} times), as {rule.because if rule else 'no rule allows it.'}"
         for (name, rule), count in learner.refused.items()
@@ -84,9 +85,16 @@ def draft(learner: Learner, program: str) -> str:
     return "\n".join([*head, *(line for rule in rules for line in rule), ""])
 
 
-def _kept(rule: Rule, used: set[str]) -> list[str]:
-    """Give the part of a rule that speaks of calls that were used, if there is any."""
-    names = [name for name in rule.syscalls if name in used]
+def _kept(
+    rule: Rule, used: set[str], decided: set[tuple[str, tuple[ArgumentTest, ...]]]
+) -> list[str]:
+    """Give the part of a rule that decides about calls that were used, if there is any.
+
+    An extended policy's rules may come too late: for what is `decided`, none may be written again.
+    """
+    here = rule.arguments
+    names = [n for n in rule.syscalls if n in used and not decided & {(n, ()), (n, here)}]
+    decided.update((name, here) for name in names)
     if not names:
         return []
     lines = ["", "[[rule]]", f"syscalls = {json.dumps(names)}", f'action = "{rule.action.value}"']

@@ -37,7 +37,6 @@ pytestmark = pytest.mark.usefixtures("sandboxing_host")
 Code = grpc.StatusCode
 MIB = 1 << 20
 ROOT = Path(__file__).parent.parent.parent
-MIB = 1 << 20
 SECRET, OLD, NEW = "a-secret-token", "old", "new"
 GET_HOST = "/sandboxd.v1.RunnerService/GetHost"
 RUN = "/sandboxd.v1.RunnerService/Run"
