@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 from sandboxd.version import __version__
 
 if TYPE_CHECKING:
-    from sandboxd.client import Client, SyncClient
+    from sandboxd.client import Client, SyncClient, Tls
     from sandboxd.errors import (
         Busy,
+        CallerError,
+        ForbiddenError,
         HostError,
         JobError,
         PreconditionError,
         SandboxdError,
         StageError,
+        UnauthenticatedError,
         Violation,
     )
     from sandboxd.local import run
@@ -46,10 +49,10 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "sandboxd.client": ("Client", "SyncClient"),
+    "sandboxd.client": ("Client", "SyncClient", "Tls"),
     "sandboxd.errors": (
         *("Busy", "HostError", "JobError", "PreconditionError", "SandboxdError", "StageError"),
-        "Violation",
+        *("CallerError", "ForbiddenError", "UnauthenticatedError", "Violation"),
     ),
     "sandboxd.local": ("run",),
     "sandboxd.model.job": ("InputFile", "Job", "Network", "OutputPath"),
@@ -64,12 +67,14 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Busy",
+    "CallerError",
     "Captured",
     "Client",
     "Ending",
     "EnforcedLimit",
     "Exited",
     "FileFault",
+    "ForbiddenError",
     "HostError",
     "InputFile",
     "Job",
@@ -88,6 +93,8 @@ __all__ = [
     "StageError",
     "SyncClient",
     "SyscallDenied",
+    "Tls",
+    "UnauthenticatedError",
     "Usage",
     "Violation",
     "__version__",

@@ -5,6 +5,7 @@ class               at fault               gRPC status
 ==================  =====================  =======================================
 `JobError`          the caller             INVALID_ARGUMENT, one violation a field
 `PreconditionError` the caller's wish      FAILED_PRECONDITION
+`CallerError`       who calls              UNAUTHENTICATED, PERMISSION_DENIED
 `Busy`              nobody: try later      RESOURCE_EXHAUSTED
 `HostError`         the operator           UNAVAILABLE
 `StageError`        us                     INTERNAL, with stage and errno
@@ -67,6 +68,24 @@ class Busy(SandboxdError):  # noqa: N818 - the house's word, see docs/glossary.m
         """Carry the time after which a new attempt is worth making."""
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class CallerError(SandboxdError):
+    """The call is not allowed, whatever it asks for; nothing of the request was read."""
+
+    def __init__(self, reason: str, message: str, remedy: str) -> None:
+        """Carry an UPPER_SNAKE reason, one sentence, and what the caller or operator can do."""
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.reason = reason
+        self.remedy = remedy
+
+
+class UnauthenticatedError(CallerError):
+    """Nobody knows who calls."""
+
+
+class ForbiddenError(CallerError):
+    """The caller is known, and lacks the right."""
 
 
 class HostError(SandboxdError):

@@ -31,6 +31,7 @@ from sandboxd.model.job import (
     DEFAULT_OUTPUT_FILE_BYTES,
     WRITABLE_PLACES,
     Network,
+    check_core,
     placed_path,
     writable_place_of,
 )
@@ -87,6 +88,7 @@ def plan_run(
     """
     limits = limits_for(job, host)
     policy = policy_for(job, host)
+    check_core(job, limits.core_bytes)
     _check_nesting(policy, job, host)
     _check_offers(job, host)
     placed = sum(_pages(len(file.content)) for file in job.files)
@@ -248,7 +250,7 @@ def check_job(job: Job, host: Host) -> None:
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
-    limits_for(job, host)
+    check_core(job, limits_for(job, host).core_bytes)
     _check_nesting(policy_for(job, host), job, host)
     _check_offers(job, host)
 

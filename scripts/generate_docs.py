@@ -251,9 +251,9 @@ def attacks_page() -> str:
         "# Attacks",
         "",
         f"{len(attacks)} hostile programs and clients, one promise each. `make attack` runs every",
-        "one in each policy, on each rung and in each id mode for which the promise is given, looks",
-        "at the host before and after, and runs a good job behind it. Where a column is empty the",
-        "promise holds everywhere; clients have no policy.",
+        "one in each policy, on each rung and in each id mode for which the promise is given,",
+        "looks at the host before and after, and runs a good job behind it. Where a column is",
+        "empty the promise holds everywhere; clients have no policy.",
     ]
     for group in dict.fromkeys(attack.group for attack in attacks):
         lines += ["", f"## {group.capitalize()}", ""]

@@ -1,4 +1,4 @@
-"""Who may call: a caller, its roles, how it is known, its share; and why a call is refused.
+"""Who may call: a caller, its roles, how it is known, its share.
 
 Values only: `server.callers` reads them from a file, `server.access` compares them with a call.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-
-from sandboxd.errors import SandboxdError
 
 
 class Role(Enum):
@@ -53,21 +51,3 @@ class Caller:
     uids: tuple[int, ...] = ()
     """Users of this machine who may come by the unix socket."""
     share: Share = WHOLE
-
-
-class CallerError(SandboxdError):
-    """The call is not allowed, whatever it asks for; nothing of the request was read."""
-
-    def __init__(self, reason: str, message: str, remedy: str) -> None:
-        """Carry an UPPER_SNAKE reason, one sentence, and what the caller or operator can do."""
-        super().__init__(f"{message}; {remedy}" if remedy else message)
-        self.reason = reason
-        self.remedy = remedy
-
-
-class UnauthenticatedError(CallerError):
-    """Nobody knows who calls."""
-
-
-class ForbiddenError(CallerError):
-    """The caller is known, and lacks the right."""

@@ -11,8 +11,8 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from sandboxd.errors import Busy, HostError
-from sandboxd.model.caller import Caller, ForbiddenError, Role, UnauthenticatedError
+from sandboxd.errors import Busy, ForbiddenError, HostError, UnauthenticatedError
+from sandboxd.model.caller import Caller, Role
 from sandboxd.server.callers import Callers, parse_callers
 from sandboxd.server.calls import Known
 from sandboxd.server.rates import Bucket

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from sandboxd.errors import HostError, JobError, Violation
-from sandboxd.model.job import check_core
 from sandboxd.plan import limits_for
 from sandboxd.server import audit, calls, wire
 from sandboxd.server.answers import answered
@@ -91,9 +90,7 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         share = call.known.caller.share
         try:
             self._supervisor.check(job)  # a job that can never run need not wait for its turn
-            limits = limits_for(job, self._supervisor.host)
-            check_core(job, limits.core_bytes)
-            memory_bytes = limits.memory_bytes or 0
+            memory_bytes = limits_for(job, self._supervisor.host).memory_bytes or 0
             if share.memory_bytes is not None and memory_bytes > share.memory_bytes:
                 rule = f"must be at most {share.memory_bytes}, the caller's share"
                 raise JobError(Violation("limits.memory_bytes", rule))  # noqa: TRY301 - as the others

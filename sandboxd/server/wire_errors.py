@@ -13,14 +13,16 @@ from google.rpc.status_pb2 import Status
 
 from sandboxd.errors import (
     Busy,
+    CallerError,
+    ForbiddenError,
     HostError,
     JobError,
     PreconditionError,
     SandboxdError,
     StageError,
+    UnauthenticatedError,
     Violation,
 )
-from sandboxd.model.caller import CallerError, ForbiddenError, UnauthenticatedError
 from sandboxd.server.wire_values import visible
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from guards import row, token_of, written
 from post import eventually
 
 from sandboxd.client import Client
-from sandboxd.errors import PreconditionError
-from sandboxd.model.caller import ForbiddenError
+from sandboxd.errors import ForbiddenError, PreconditionError
 from sandboxd.model.job import InputFile
 from sandboxd.model.limits import Limits
 

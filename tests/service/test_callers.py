@@ -22,8 +22,7 @@ from post import PATIENCE, daemon, eventually, posted, refusal, request, sleep_r
 
 import sandboxd.v1
 from sandboxd.client import Client, SyncClient, Tls
-from sandboxd.errors import HostError
-from sandboxd.model.caller import ForbiddenError, UnauthenticatedError
+from sandboxd.errors import ForbiddenError, HostError, UnauthenticatedError
 from sandboxd.model.outcome import Exited
 from sandboxd.v1 import runner_service_pb2 as pb
 

@@ -14,8 +14,7 @@ from post import daemon, posted
 
 import sandboxd
 from sandboxd.client import Client, SyncClient, Tls
-from sandboxd.errors import HostError
-from sandboxd.model.caller import ForbiddenError, UnauthenticatedError
+from sandboxd.errors import ForbiddenError, HostError, UnauthenticatedError
 from sandboxd.model.outcome import Exited
 
 if TYPE_CHECKING:

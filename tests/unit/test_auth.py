@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandboxd.client import Tls
-from sandboxd.errors import Busy, HostError
-from sandboxd.model.caller import Caller, ForbiddenError, Role, Share, UnauthenticatedError
+from sandboxd.errors import Busy, ForbiddenError, HostError, UnauthenticatedError
+from sandboxd.model.caller import Caller, Role, Share
 from sandboxd.server.access import ANY, RIGHTS, Access, Peer, foreign
 from sandboxd.server.addresses import host_of, is_loopback
 from sandboxd.server.callers import hash_of

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from sandboxd.errors import (
     Busy,
+    ForbiddenError,
     HostError,
     JobError,
     PreconditionError,
     SandboxdError,
     StageError,
+    UnauthenticatedError,
     Violation,
 )
-from sandboxd.model.caller import ForbiddenError, UnauthenticatedError
 from sandboxd.server import wire
 
 MAX_METADATA_BYTES = 8192
