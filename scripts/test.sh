@@ -12,7 +12,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
   shift
 done
 [ $# -gt 0 ] && shift
-[ "${#lanes[@]}" -gt 0 ] || lanes=(unit sandbox service fuzz)
+[ "${#lanes[@]}" -gt 0 ] || lanes=(unit sandbox service faults fuzz)
 
 scratch=$(mktemp -d -p /var/tmp) # not /tmp: sandboxes have their own, and tests show them the checkout
 trap 'rm -rf "$scratch"' EXIT

@@ -42,6 +42,8 @@ def run(channel: socket.socket, fds: dict[str, int], sandbox_tape: list[Any]) ->
         _report(channel, failure)
     except (Closed, ProtocolError):
         pass
+    except OSError as error:
+        _report(channel, StageFailed("init", error.errno or 0, str(error.filename or "")))
     except Exception as error:  # noqa: BLE001 - the last resort of a process that must not return
         _report(channel, StageFailed("init", 0, f"{type(error).__name__}: {error}"))
     finally:

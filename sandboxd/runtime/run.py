@@ -8,22 +8,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import stat
 import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sandboxd.errors import SandboxLost, StageError
+from sandboxd.errors import HostError, SandboxLost, StageError
 from sandboxd.kernel import seccomp
-from sandboxd.model.job import MAX_OUTPUT_BYTES
 from sandboxd.model.outcome import (
     Captured,
     Evidence,
-    FileFault,
     NotStarted,
     Outcome,
-    OutputFile,
     RunResult,
     Signaled,
     Usage,
@@ -32,12 +28,14 @@ from sandboxd.model.outcome import (
 from sandboxd.runtime.capture import Capture
 from sandboxd.runtime.channel import Closed, ProtocolError, sealed_memory
 from sandboxd.runtime.deadlines import Deadlines
+from sandboxd.runtime.incoming import Files
 from sandboxd.runtime.notices import Notices
 from sandboxd.runtime.nursery import stage_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandboxd.kernel.cgroups import CgroupUsage
     from sandboxd.kernel.seccomp import Notice
     from sandboxd.model.job import Job
     from sandboxd.model.outcome import Ending
@@ -53,9 +51,10 @@ COLLECT_PATIENCE = 30.0
 """Seconds that init may take to find and open the asked files."""
 DRAIN_PATIENCE = 2.0
 """Seconds from the end of all writers to the end of file on a pipe."""
+CHARGED_AHEAD = 1 << 20
+"""Of a full memory cgroup the kernel may leave so much free: it charges many pages at a time."""
 PROGRAM = 1
 """The number of a job's one program."""
-MAX_REPORTED_FILES = 4096
 EXECUTION = {"execve", "execveat"}
 
 
@@ -80,10 +79,10 @@ class Run:
         self._evidence = Evidence()
         self._reaped = (timedelta(), timedelta())
         self._full: list[str] = []
-        self._files: list[OutputFile] = []
-        self._files_bytes = 0
+        self._files = Files()
         self._peak_tree = (0, 0)
         self._patience: asyncio.TimerHandle | None = None
+        self._lost_patience: float | None = None
         self._captures: list[Capture] = []
         self._on_output: Callable[[int, bytes], None] | None = None
         self._on_terminal: Callable[[int], None] | None = None
@@ -203,7 +202,7 @@ class Run:
                 self._deadlines.stop()
                 self._be_patient(COLLECT_PATIENCE)
             case "file":
-                self._take_file(message)
+                self._files.take(message)
             case "ended":
                 _, status, clock, user, system, full = message.expect(int, int, int, int, int, list)
                 self._ended_ns = max(self._started_ns, self._bounded(clock))
@@ -237,25 +236,9 @@ class Run:
             return True
         raise stage_error(message)
 
-    def _take_file(self, message: Message) -> None:
-        _, path, fault, executable = message.expect(int, str, (str, type(None)), bool)
-        fd = message.fds.get("file")
-        if len(self._files) >= MAX_REPORTED_FILES:
-            raise ProtocolError("too many files")
-        if fd is None:
-            known = {fault_.value for fault_ in FileFault}
-            if fault not in known:
-                raise ProtocolError("a file without a descriptor has no known fault")
-            self._files.append(OutputFile(path, None, FileFault(fault)))
-            return
-        content = _read_regular(fd, MAX_OUTPUT_BYTES - self._files_bytes)
-        if content is None:
-            self._files.append(OutputFile(path, None, FileFault.TOO_LARGE))
-            return
-        self._files_bytes += len(content)
-        self._files.append(OutputFile(path, content, None, executable))
-
     def _lost(self, error: Exception) -> StageError:
+        if self._lost_patience is not None:  # we have killed it: a second try would hang as well
+            return StageError("init", 0, f"no answer within {self._lost_patience:g} s")
         if isinstance(error, Closed):
             return SandboxLost("init", "init died", started=self._started_ns > 0)
         return StageError("init", 0, f"broken protocol: {error}")
@@ -305,7 +288,11 @@ class Run:
             self._patience = None
         if seconds is not None:
             loop = asyncio.get_running_loop()
-            self._patience = loop.call_later(seconds, self._sandbox.kill)
+            self._patience = loop.call_later(seconds, self._lose_patience, seconds)
+
+    def _lose_patience(self, seconds: float) -> None:
+        self._lost_patience = seconds
+        self._sandbox.kill()
 
     def _watched_memory(self) -> int | None:
         """Sample memory where no controller limits it; None where one does."""
@@ -320,6 +307,7 @@ class Run:
 
     def _result(self, streams: list[Captured]) -> RunResult:
         counted = self._sandbox.usage()
+        self._check_memory(counted)
         user, system = self._reaped
         cpu = counted.cpu_time if counted.cpu_time is not None else user + system
         ended_ns = self._ended_ns or time.monotonic_ns()
@@ -348,8 +336,20 @@ class Run:
             ),
             stdout=streams[0] if streams else Captured(),
             stderr=streams[1] if len(streams) > 1 else Captured(),
-            files=tuple(self._files),
+            files=self._files.taken,
         )
+
+    def _check_memory(self, counted: CgroupUsage) -> None:
+        """Blame no job that the kernel killed for memory while it kept its own limit."""
+        peak, limit = counted.peak_memory_bytes, self._plan.limits.memory_bytes
+        if not counted.oom_kill_count or self._was_killed or peak is None or limit is None:
+            return
+        if peak < limit - CHARGED_AHEAD:
+            raise HostError(
+                "MEMORY_EXHAUSTED",
+                f"cannot finish the job: the kernel killed it at {peak} bytes, below its limit",
+                "give the service more memory, or fewer --slots",
+            )
 
     def _touched(
         self, ending: Ending, streams: list[Captured], *, refused: bool
@@ -376,24 +376,6 @@ def _stdin(content: bytes) -> int:
         return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(fd)
-
-
-def _read_regular(fd: int, budget: int) -> bytes | None:
-    """Read a whole file that init opened; None when it is larger than what is left to answer."""
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise ProtocolError("a file is not regular")
-    if status.st_size > budget:
-        return None
-    pieces = []
-    offset = 0
-    while offset < status.st_size:
-        piece = os.pread(fd, min(1 << 20, status.st_size - offset), offset)
-        if not piece:
-            break
-        pieces.append(piece)
-        offset += len(piece)
-    return b"".join(pieces)
 
 
 def _not_started(number: int, detail: str) -> NotStarted:

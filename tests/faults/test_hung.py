@@ -159,6 +159,7 @@ def test_a_stage_that_never_ends_is_our_fault_and_its_sandbox_killed(
     broken.forget_tapes(own_house)
     answer = answer_of(own_house.start("/bin/sh", "-c", "echo ran"))
     assert isinstance(answer, StageError), answer
+    assert "no answer within" in str(answer)
     fail("")
     broken.forget_tapes(own_house)
     assert own_house.run("/bin/true").ending == Exited(0)

@@ -93,6 +93,7 @@ step partial partial_tests
 step restart user_tests restart
 step sandbox lane sandbox "${elsewhere[@]}"
 step escape lane escape
+step faults lane faults -k vanished
 step install-in-opt install_in_opt
 step prepared prepared_tests
 step setup setup_tests
