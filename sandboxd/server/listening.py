@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
     import grpc
 
-CONNECT_AGAIN = bytes.fromhex("000000 04 00 00000000") + bytes.fromhex(
-    "000008 07 00 00000000 00000000 00000000"
-)
-"""An HTTP/2 server's empty SETTINGS, and GOAWAY before stream 1: no call of yours was looked at. A
-gRPC client then sends its calls again, on a new connection."""
+SETTINGS = bytes.fromhex("000000 04 00 00000000")
+"""An HTTP/2 server's first frame, empty: with it a client takes the connection for made."""
+CONNECT_AGAIN = bytes.fromhex("000008 07 00 00000000 00000000 00000000")
+"""GOAWAY before stream 1: no call of yours was looked at. A gRPC client then sends its calls again,
+on a new connection."""
+PREFACE_BYTES, FRAME_HEAD_BYTES, HEADERS = 24, 9, 1
+CALL_SECONDS = 1.0
+"""How long we wait for a client's first call before we tell it to connect again."""
 GOODBYE_SECONDS = 5.0
 """How long a client that was told to connect again may hold the old connection."""
 
@@ -173,13 +176,32 @@ class Door:
 
 
 async def _send_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError, TimeoutError):
+    """Tell a client to connect again, but not before it has made its call.
+
+    Told together with the SETTINGS, gRPC's client may send its call again and again on the
+    connection that it should leave.
+    """
+    with suppress(OSError, EOFError, TimeoutError):
+        writer.write(SETTINGS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CALL_SECONDS):
+                await _first_call(reader)
         writer.write(CONNECT_AGAIN)
         writer.write_eof()
         async with asyncio.timeout(GOODBYE_SECONDS):
             while await reader.read(1 << 16):
                 pass
     writer.close()
+
+
+async def _first_call(reader: asyncio.StreamReader) -> None:
+    """Read a client's frames until one begins a call."""
+    await reader.readexactly(PREFACE_BYTES)
+    while True:
+        head = await reader.readexactly(FRAME_HEAD_BYTES)
+        if head[3] == HEADERS:
+            return
+        await reader.readexactly(int.from_bytes(head[:3]))
 
 
 def _add(
