@@ -149,11 +149,11 @@ def receive(channel: socket.socket) -> Message:
 
     """
     try:
-        content, ancillary, flags, _ = channel.recvmsg(
-            MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
-        )
+        content, ancillary, flags, _ = _take_datagram(channel)
     except ConnectionResetError:
-        raise Closed from None
+        # The other side left something of ours unread. Linux says so first, and once: what it had
+        # sent before is still there.
+        content, ancillary, flags, _ = _take_datagram(channel)
     numbers = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -164,6 +164,10 @@ def receive(channel: socket.socket) -> Message:
         for fd in numbers:
             os.close(fd)
         raise
+
+
+def _take_datagram(channel: socket.socket) -> tuple[bytes, list[Any], int, Any]:
+    return channel.recvmsg(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
 
 
 def _decode(content: bytes, flags: int, numbers: array.array[int]) -> Message:

@@ -232,3 +232,14 @@ def test_infinite_numbers_are_no_surprise(ends: Pair) -> None:
     assert math.isnan(message.fields[0])
     with pytest.raises(ProtocolError):
         message.expect(int, int)
+
+
+def test_what_was_sent_before_an_end_with_something_unread_still_comes() -> None:
+    ours, theirs = channels.pair()
+    with ours:
+        channels.send(ours, "never read")
+        channels.send(theirs, "last words")
+        theirs.close()
+        assert channels.receive(ours).name == "last words"
+        with pytest.raises(Closed):
+            channels.receive(ours)
