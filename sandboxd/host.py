@@ -57,6 +57,8 @@ class Settings:
     slot_count: int | None = None
     """Jobs at once; unset: one a processor."""
     queue_length: int = 1024
+    pool_size: int | None = None
+    """Blank sandboxes that may stand ready; unset: none, but some in `sandboxd serve`."""
     cgroup: Rung | None = None
     """Forces a rung of the ladder; unset: the highest that is there."""
     id_mode: IdMode | None = None
@@ -83,6 +85,7 @@ class Host:
     memory_bytes: int
     slot_count: int
     queue_length: int
+    pool_size: int = 0
     defaults: Limits
     ceilings: Limits
     mechanisms: Mapping[str, str]
@@ -151,6 +154,7 @@ def probe_host(settings: Settings | None = None) -> Host:
         memory_bytes=memory_bytes,
         slot_count=settings.slot_count or len(processors),
         queue_length=settings.queue_length,
+        pool_size=settings.pool_size or 0,
         defaults=_at_most(_merged(built_in("default"), settings.defaults), ceilings),
         ceilings=ceilings,
         mechanisms=mechanisms_for(tree),

@@ -167,7 +167,7 @@ def _setting(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has i
 
 def _parsed(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has its type
     match name:
-        case "slot_count" | "queue_length":
+        case "slot_count" | "queue_length" | "pool_size":
             number = int(value)
             if number < (1 if name == "slot_count" else 0):
                 raise ValueError(f"{number} is too small")

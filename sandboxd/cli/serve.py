@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sandboxd")
 
+POOL_PER_PROCESSOR = 2
+"""Blank sandboxes that stand ready, unless told otherwise."""
+
 
 @click.command(help="Serve jobs over gRPC until SIGTERM or SIGINT, which drains.")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="unix:PATH or HOST:PORT; repeat.")
 @click.option("--slots", "slot_count", type=click.IntRange(min=1), help="Jobs at once.")
+@click.option("--pool", "pool_size", type=click.IntRange(min=0), help="Sandboxes made ahead.")
 @click.option("--queue", "queue_length", type=click.IntRange(min=0), help="Jobs that may wait.")
 @click.option("--grace", help="How long a drain waits for running jobs (30s); unset: until done.")
 @click.option("--cgroup", help="Force a cgroup rung: v2, v2-bare, v1, none.")
@@ -59,11 +63,15 @@ async def _serve(config: Config) -> None:
     from sandboxd.server.tls import TlsFiles  # noqa: PLC0415 - the same
 
     manager, waiting = Manager.of(os.environ), take_socket(os.environ)
-    host = probe_host(config.settings)
+    settings = config.settings
+    if settings.pool_size is None:
+        settings = replace(settings, pool_size=POOL_PER_PROCESSOR * len(os.sched_getaffinity(0)))
+    host = probe_host(settings)
     listen = config.listen or (default_socket(),)
     for address in listen:
         _make_way_for(address, host, 0o711 if config.callers else 0o700)
     async with Supervisor(host) as supervisor:  # from here on we are the service user
+        supervisor.keep_ready(host.slot_count)
         audit.write_to(audit.AuditFile(config.audit) if config.audit else logging.StreamHandler())
         async with Server(
             supervisor,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,13 @@ class Sandbox:
             for fd in fds.values():
                 os.close(fd)
         await expect(self._channel, "ready", READY_PATIENCE, "sandbox")
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether init lives: it dies with its zygote."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return not poll.poll(0)
 
     def limit(self, writes: tuple[Write, ...]) -> None:
         """Write the job's limits to the cgroups."""

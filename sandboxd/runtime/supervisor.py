@@ -20,7 +20,9 @@ from sandboxd.errors import HostError, SandboxLost, StageError
 from sandboxd.identity import IdMode
 from sandboxd.kernel import delegation, idmap, seccomp
 from sandboxd.model.limits import DESCRIPTORS_PER_SANDBOX, SPARE_DESCRIPTORS
+from sandboxd.model.policy import ProcMode
 from sandboxd.plan import (
+    SandboxPlan,
     check_job,
     limits_for,
     plan_run,
@@ -33,6 +35,7 @@ from sandboxd.runtime.channel import sealed_memory
 from sandboxd.runtime.hostids import HostIds
 from sandboxd.runtime.launching import in_doctors_words
 from sandboxd.runtime.nursery import Nursery
+from sandboxd.runtime.pool import Pool
 from sandboxd.runtime.run import Run
 from sandboxd.runtime.sandbox import Sandbox
 
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
     from sandboxd.model.outcome import RunResult
     from sandboxd.model.policy import Policy
     from sandboxd.model.tape import Tape
-    from sandboxd.plan import SandboxPlan
     from sandboxd.runtime.learning import Learner
 
 
@@ -71,6 +73,7 @@ class Supervisor:
         self._tree = host.tree
         self._lock_fds: list[int] = []
         self._nursery: Nursery | None = None
+        self._pool = Pool(self._make, self._remove, host.pool_size)
 
     async def __aenter__(self) -> Self:
         """Claim cgroups, start the launcher, give up root; undo all if a step fails."""
@@ -118,6 +121,7 @@ class Supervisor:
         trace: TracebackType | None,
     ) -> None:
         """End everything that is left, and remove our cgroups."""
+        await self._pool.close()
         for late in self._late:
             late.cancel()
         if self._nursery is not None:
@@ -130,6 +134,15 @@ class Supervisor:
             self._ids.release()
         self._filters.clear()
         self._lock_fds.clear()
+
+    @property
+    def ready_count(self) -> int:
+        """Tell how many blank sandboxes stand ready."""
+        return self._pool.ready_count
+
+    def keep_ready(self, count: int) -> None:
+        """Have so many sandboxes for ordinary jobs ready at any time."""
+        self._pool.keep_ready(SandboxPlan(root="host", proc_mode=ProcMode.SUBSET.value), count)
 
     def check(self, job: Job) -> None:
         """Raise what `run` would raise about the job itself; starts nothing."""
@@ -174,6 +187,7 @@ class Supervisor:
                 except SandboxLost as lost:
                     if is_last or lost.started:
                         raise
+                    await self._pool.flush()  # those that stand ready may be as lost
             raise AssertionError  # the last attempt returns or raises
         finally:
             for processor in processors:
@@ -188,6 +202,15 @@ class Supervisor:
     @asynccontextmanager
     async def _fresh(self, plan: SandboxPlan) -> AsyncIterator[Sandbox]:
         """Give a sandbox as a scope: made on entry, gone on exit."""
+        with _named():
+            sandbox = await self._pool.take(plan)
+            try:
+                yield sandbox
+            finally:
+                await self._remove(sandbox)
+
+    async def _make(self, plan: SandboxPlan) -> Sandbox:
+        """Make one blank sandbox; it is the caller's to remove."""
         if self._nursery is None:
             raise HostError("NOT_STARTED", "cannot run before the supervisor is entered")
         self._check_descriptors()
@@ -197,9 +220,10 @@ class Supervisor:
             self._live += 1
             try:
                 await sandbox.create(zygote, self._sandbox_tape(plan))
-                yield sandbox
-            finally:
+            except BaseException:
                 await self._remove(sandbox)
+                raise
+            return sandbox
 
     async def _remove(self, sandbox: Sandbox) -> None:
         """Destroy a sandbox, even when the caller is being cancelled."""

@@ -53,7 +53,7 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
     ) -> pb.GetHostResponse:
         """Describe this host; needs no slot."""
         async with answered(context):
-            return wire.to_host_response(self._supervisor.host)
+            return wire.to_host_response(self._supervisor.host, self._supervisor.ready_count)
 
     def cut_short(self) -> None:
         """Cancel every job that runs or waits; each call is answered that the server leaves."""

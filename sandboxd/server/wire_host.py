@@ -69,9 +69,11 @@ class HostDescription:
     networks: tuple[Network, ...]
     features: tuple[str, ...]
     weaknesses: tuple[HostWeakness, ...]
+    pool_size: int = 0
+    ready_sandbox_count: int = 0
 
 
-def to_host_response(host: Host) -> pb.GetHostResponse:
+def to_host_response(host: Host, ready_count: int = 0) -> pb.GetHostResponse:
     """Give the answer that describes a host; its features include the limits it enforces."""
     enforced = {limit for limit, mechanism in host.mechanisms.items() if mechanism != "none"}
     return pb.GetHostResponse(
@@ -94,6 +96,8 @@ def to_host_response(host: Host) -> pb.GetHostResponse:
         networks=[NETWORKS[network] for network in host.networks],
         features=sorted(enforced.union(host.features)),
         weaknesses=[message_from(pb.Weakness, weakness) for weakness in host.weaknesses],
+        pool_size=host.pool_size,
+        ready_sandbox_count=ready_count,
     )
 
 
@@ -122,6 +126,8 @@ def from_host_response(response: pb.GetHostResponse) -> HostDescription:
         networks=tuple(NETWORK_OF[n] for n in response.networks if n in NETWORK_OF),
         features=tuple(response.features),
         weaknesses=tuple(value_from(HostWeakness, weakness) for weakness in response.weaknesses),
+        pool_size=response.pool_size,
+        ready_sandbox_count=response.ready_sandbox_count,
     )
     if broken or not description.id_mode:
         raise unreadable()

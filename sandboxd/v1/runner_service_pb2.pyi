@@ -290,7 +290,7 @@ class GetHostRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetHostResponse(_message.Message):
-    __slots__ = ("version", "kernel_release", "id_mode", "cgroup_rung", "landlock_abi", "processor_count", "slot_count", "memory_bytes", "defaults", "ceilings", "mechanisms", "policies", "roots", "networks", "features", "weaknesses")
+    __slots__ = ("version", "kernel_release", "id_mode", "cgroup_rung", "landlock_abi", "processor_count", "slot_count", "memory_bytes", "defaults", "ceilings", "mechanisms", "policies", "roots", "networks", "features", "weaknesses", "pool_size", "ready_sandbox_count")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     KERNEL_RELEASE_FIELD_NUMBER: _ClassVar[int]
     ID_MODE_FIELD_NUMBER: _ClassVar[int]
@@ -307,6 +307,8 @@ class GetHostResponse(_message.Message):
     NETWORKS_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     WEAKNESSES_FIELD_NUMBER: _ClassVar[int]
+    POOL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    READY_SANDBOX_COUNT_FIELD_NUMBER: _ClassVar[int]
     version: str
     kernel_release: str
     id_mode: IdMode
@@ -323,7 +325,9 @@ class GetHostResponse(_message.Message):
     networks: _containers.RepeatedScalarFieldContainer[Network]
     features: _containers.RepeatedScalarFieldContainer[str]
     weaknesses: _containers.RepeatedCompositeFieldContainer[Weakness]
-    def __init__(self, version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., id_mode: _Optional[_Union[IdMode, str]] = ..., cgroup_rung: _Optional[str] = ..., landlock_abi: _Optional[int] = ..., processor_count: _Optional[int] = ..., slot_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., mechanisms: _Optional[_Iterable[_Union[LimitMechanism, _Mapping]]] = ..., policies: _Optional[_Iterable[_Union[Policy, _Mapping]]] = ..., roots: _Optional[_Iterable[str]] = ..., networks: _Optional[_Iterable[_Union[Network, str]]] = ..., features: _Optional[_Iterable[str]] = ..., weaknesses: _Optional[_Iterable[_Union[Weakness, _Mapping]]] = ...) -> None: ...
+    pool_size: int
+    ready_sandbox_count: int
+    def __init__(self, version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., id_mode: _Optional[_Union[IdMode, str]] = ..., cgroup_rung: _Optional[str] = ..., landlock_abi: _Optional[int] = ..., processor_count: _Optional[int] = ..., slot_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., mechanisms: _Optional[_Iterable[_Union[LimitMechanism, _Mapping]]] = ..., policies: _Optional[_Iterable[_Union[Policy, _Mapping]]] = ..., roots: _Optional[_Iterable[str]] = ..., networks: _Optional[_Iterable[_Union[Network, str]]] = ..., features: _Optional[_Iterable[str]] = ..., weaknesses: _Optional[_Iterable[_Union[Weakness, _Mapping]]] = ..., pool_size: _Optional[int] = ..., ready_sandbox_count: _Optional[int] = ...) -> None: ...
 
 class LimitMechanism(_message.Message):
     __slots__ = ("limit", "mechanism")

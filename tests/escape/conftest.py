@@ -35,8 +35,10 @@ MODES = {
     "v2-bare": Settings(cgroup=Rung.V2_BARE),
     "none": Settings(cgroup=Rung.NONE),
     "single": Settings(id_mode=IdMode.SINGLE),
+    "pooled": Settings(pool_size=4),
 }
-"""The kinds of host that this machine can be: its best rung, the ones below, one id for all."""
+"""The kinds of host that this machine can be: its best rung, the ones below, one id for all; and
+with sandboxes made ahead, for what may pass from job to job."""
 CHOICE = os.environ.get("SANDBOXD_ATTACKS", "all")
 
 
@@ -58,6 +60,8 @@ def combinations() -> Iterator[tuple[str, str, Attack]]:
 def chosen(attack: Attack, policy: str, mode: str) -> bool:
     """Tell whether a combination is run; a client meets a server, which is one of a kind."""
     if attack.is_client and (mode, policy) != ("best", "default"):
+        return False
+    if mode == "pooled" and attack.group != "between":
         return False
     match CHOICE:
         case "most":

@@ -28,9 +28,7 @@ OURS = ("tmp", "pytest-", "sandboxd", "hypothesis", "bait-", "cc")
 def state_of(house: House) -> dict[str, object]:
     """Give everything that must be the same again, by name."""
     return {
-        "processes below the launcher": sorted(_below(house.launcher())),
-        "descriptors of the daemon": len(os.listdir("/proc/self/fd")),
-        "cgroups": sorted(house.cgroups()),
+        **({} if house.host.pool_size else _sandboxes(house)),
         "mounts": _text("/proc/self/mountinfo"),
         "network interfaces": sorted(os.listdir("/sys/class/net")),
         "SysV objects": sorted(_sysv_objects(house.host_ids())),
@@ -57,6 +55,15 @@ def _shown(before: object, after: object) -> str:
         changed = {key for key in before | after if before.get(key) != after.get(key)}
         return str({key: (before.get(key), after.get(key)) for key in sorted(changed)})
     return f"{before!r} before, {after!r} after"
+
+
+def _sandboxes(house: House) -> dict[str, object]:
+    """Give what sandboxes take; those that are made ahead come and go."""
+    return {
+        "processes below the launcher": sorted(_below(house.launcher())),
+        "descriptors of the daemon": len(os.listdir("/proc/self/fd")),
+        "cgroups": sorted(house.cgroups()),
+    }
 
 
 def _below(pid: int) -> Iterator[int]:

@@ -318,7 +318,8 @@ class Server:
     def __init__(self, directory: Path, fault: str) -> None:
         self.address = f"unix:{directory}/s.sock"
         self.log = directory / "log"
-        command = [sys.executable, str(BROKEN), "serve", "--slots", "1", "--listen", self.address]
+        command = [sys.executable, str(BROKEN), "serve", "--slots", "1", "--pool", "0"]
+        command += ["--listen", self.address]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command, stderr=log, env={**os.environ, broken.VARIABLE: fault}

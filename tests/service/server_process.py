@@ -53,7 +53,10 @@ async def main() -> None:
         audit.write_to(audit.AuditFile(asked.audit))
     grace = None if asked.grace is None else timedelta(seconds=asked.grace)
     binds = tuple(asked.root_bind)
-    host = probe_host(Settings(slot_count=asked.slots, queue_length=asked.queue, root_binds=binds))
+    settings = Settings(
+        slot_count=asked.slots, queue_length=asked.queue, root_binds=binds, pool_size=2
+    )
+    host = probe_host(settings)
     async with (
         SUPERVISORS[asked.fault](host) as supervisor,
         Server(supervisor, asked.listen, grace=grace, callers=asked.callers) as server,

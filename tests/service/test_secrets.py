@@ -13,7 +13,7 @@ import grpc
 import pytest
 from calls import begun
 from guards import bearer, row, token_of, written
-from post import posted
+from post import eventually, posted
 from test_errors import zygote_below
 
 from sandboxd.client import Client
@@ -168,6 +168,8 @@ async def test_no_way_to_leave_tells_what_was_sent(
             waiter.cancel()
             with pytest.raises(asyncio.CancelledError) as gone:
                 await waiter
+            # Heard before the server leaves: else leaving is why it ends.
+            await eventually(lambda: '"CANCELLED"' in (tmp_path / "audit").read_text())
             server.process.send_signal(signal.SIGTERM)
             server.process.send_signal(signal.SIGINT)
             with pytest.raises(HostError) as leaving:

@@ -138,8 +138,9 @@ def test_a_host_survives_the_way_there(
         policies={"default": policy},
         root_sources=(),
         weaknesses=(Weakness("memory_bytes", "no cgroup", "delegate one"),),
+        pool_size=4,
     )
-    sent = wire.to_host_response(host).SerializeToString()
+    sent = wire.to_host_response(host, 2).SerializeToString()
     assert wire.from_host_response(pb.GetHostResponse.FromString(sent)) == wire.HostDescription(
         version="1.2.3",
         kernel_release="6.18.0",
@@ -157,6 +158,8 @@ def test_a_host_survives_the_way_there(
         networks=(Network.NONE, Network.LOOPBACK),
         features=tuple(sorted({*host.features, "memory_bytes"})),
         weaknesses=(HostWeakness("memory_bytes", "no cgroup", "delegate one"),),
+        pool_size=4,
+        ready_sandbox_count=2,
     )
 
 
