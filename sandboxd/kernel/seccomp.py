@@ -195,6 +195,8 @@ def compile_notices(policy: Policy, architecture: str = "") -> bytes:
 
 
 HANDING_OVER = "sendmsg"
+EXECUTION = frozenset({"execve", "execveat"})
+"""How a program starts: its own first one of these is ours to let pass."""
 
 
 def _compile(policy: Policy, architecture: str, reading: _Reading) -> bytes:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sandboxd.kernel.seccomp import Notice
     from sandboxd.model.policy import ArgumentTest
 
-FIRST = ("execve", "execveat")
-
 
 class Learner:
     """Answers for `policy`, and counts what was asked by the rule that decided it."""
@@ -38,7 +36,7 @@ class Learner:
         """Answer one call as the policy does, and note it; what comes before the start is ours."""
         name = seccomp.call_name(notice.number)
         if not self._is_executed:
-            self._is_executed = name in FIRST
+            self._is_executed = name in seccomp.EXECUTION
             return 0
         rule = self.policy.rule_for(name, notice.arguments, os.uname().machine)
         if rule is not None and rule.action is Action.ALLOW:

@@ -55,7 +55,6 @@ CHARGED_AHEAD = 1 << 20
 """Of a full memory cgroup the kernel may leave so much free: it charges many pages at a time."""
 PROGRAM = 1
 """The number of a job's one program."""
-EXECUTION = {"execve", "execveat"}
 
 
 class Run:
@@ -261,7 +260,7 @@ class Run:
         The process that becomes the program executes once, and is alone until it has.
         """
         name = seccomp.call_name(notice.number)
-        if name in EXECUTION and not self._is_executed:
+        if name in seccomp.EXECUTION and not self._is_executed:
             self._is_executed = True
             return 0
         if not self._was_killed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,36 +13,14 @@ sys.path += [str(Path(__file__).resolve().parent.parent / lane) for lane in ("sa
 
 import broken
 from house import House
+from lane import house
 
-from sandboxd.errors import HostError
 from sandboxd.model.outcome import Exited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-REQUIRED = os.environ.get("SANDBOXD_REQUIRE_SANDBOX", "") not in {"", "0"}
-
-
-def unavailable(reason: str) -> None:
-    """Skip for a reason that the host gives, or fail where this lane must run."""
-    if REQUIRED:
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def house() -> Iterator[House]:
-    """Give a supervisor that only jobs fail in: its launcher and its limits stay as they are."""
-    if os.geteuid() == 0:
-        unavailable("this lane runs as an ordinary user: see scripts/as_test_user.py")
-    try:
-        house = House()
-        house.__enter__()
-    except HostError as error:
-        unavailable(str(error))
-    assert house.run("/bin/true").ending == Exited(0)
-    yield house
-    house.__exit__()
+__all__ = ["house"]
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import unavailable
 from house import (
     SLOWNESS,
     House,
@@ -21,6 +20,7 @@ from house import (
     text_of,
     wait_cancelled,
 )
+from lane import unavailable
 
 import sandboxd
 from sandboxd.errors import HostError, PreconditionError

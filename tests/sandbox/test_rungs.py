@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import unavailable
 from house import FORK_UNTIL_REFUSED, SPIN, House, descendants, eventually, fields_of, seconds
+from lane import unavailable
 
 from sandboxd.errors import HostError, PreconditionError
 from sandboxd.host import Settings

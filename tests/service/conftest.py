@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from lane import unavailable
 from post import Post, posted, stub_of
 
 from sandboxd.errors import HostError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
-REQUIRED = os.environ.get("SANDBOXD_REQUIRE_SANDBOX", "") not in {"", "0"}
 SCRIPT = Path(__file__).with_name("server_process.py")
 ROOT = SCRIPT.parent.parent.parent
 PATIENCE_SECONDS = 60
@@ -103,13 +103,6 @@ def address(server: Running, request: pytest.FixtureRequest) -> str:
 
 
 # --- servers in the test's own loop ---------------------------------------------------------------
-
-
-def unavailable(reason: str) -> None:
-    """Skip for a reason that the host gives, or fail where this lane must run."""
-    if REQUIRED:
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

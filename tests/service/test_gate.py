@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from conftest import unavailable
 from guards import code_of, row, subordinate_uids, written
+from lane import unavailable
 from post import PATIENCE, eventually, posted, sleeper, stub_of
 from test_systemd import activated, kept_socket
 
