@@ -93,7 +93,8 @@ step partial partial_tests
 step restart user_tests restart
 step sandbox lane sandbox "${elsewhere[@]}"
 step escape lane escape -k "not client"
-step faults lane faults -k "vanished or stages"
+# Two stages are of cgroup v1 alone, which a guest does not have.
+step faults lane faults -k "(vanished or stages) and not init_cgroup and not program_cgroup"
 step install-in-opt install_in_opt
 step prepared prepared_tests
 step setup setup_tests
