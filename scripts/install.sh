@@ -80,7 +80,9 @@ if [ "$(cat $restriction 2>/dev/null || echo 0)" = 1 ]; then
 fi
 
 stamp=.venv/installed
+build_zygote() { .venv/bin/python -m sandboxd.compiled >/dev/null || true; } # the sources may be newer
 if [ -x .venv/bin/python ] && [ "$(cat $stamp 2>/dev/null)" = "$stamp_text" ]; then
+  build_zygote
   exit 0
 fi
 

@@ -7,7 +7,7 @@ whole protocol, as a script (d daemon, l launcher, z zygote, i init; `+` the des
     d exec l                                     the socket's number is its one argument
     d > l   enter ORDERS                         [+ user_namespace, to be entered again]
     l > d   entered                              + user_namespace
-    d > l   zygote NUMBER ROOT_TAPE              + channel
+    d > l   zygote NUMBER ROOT_TAPE              + channel [program]
     l > d   zygote NUMBER                        + pidfd
     d > l   hold                                 + lock, to be kept open
     z > d   root_ready                           or failed STAGE ERRNO DETAIL
@@ -42,6 +42,8 @@ import os
 import socket
 from typing import Any, NamedTuple
 
+from sandboxd.model.tape import Encoded, encode
+
 MAX_DATAGRAM_BYTES = 32 << 10
 """Above this a message travels in a memfd; well below the least socket buffer of any kernel."""
 MAX_MESSAGE_BYTES = 8 << 20
@@ -52,7 +54,6 @@ _SEALS = (
 )
 _ANCILLARY_BYTES = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 _LARGE = b"+"
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class ProtocolError(Exception):
@@ -108,7 +109,7 @@ def sealed_memory(content: bytes, name: str = "sandboxd") -> int:
 def send(
     channel: socket.socket,
     name: str,
-    *fields: Any,  # noqa: ANN401 - whatever JSON carries
+    *fields: Any,  # noqa: ANN401 - whatever JSON carries, or text that is JSON already
     fds: dict[str, int] | None = None,
 ) -> None:
     """Send one message; the caller keeps its descriptors.
@@ -119,7 +120,9 @@ def send(
 
     """
     fds = fds or {}
-    content = _encode([name, list(fds), *fields]).encode()
+    parts = (name, list(fds), *fields)
+    text = ",".join([part if type(part) is Encoded else encode(part) for part in parts])
+    content = f"[{text}]".encode()
     numbers = list(fds.values())
     large_fd = None
     if len(content) > MAX_DATAGRAM_BYTES:
@@ -200,7 +203,8 @@ def _read_large(numbers: array.array[int]) -> bytes:
 
 def _parse(content: bytes, numbers: list[int]) -> Message:
     try:
-        parsed = json.loads(content)
+        # As file names are decoded: what is no UTF-8 survives.
+        parsed = json.loads(content.decode(errors="surrogateescape"))
     except (ValueError, RecursionError):
         raise ProtocolError("a message is no JSON") from None
     if not isinstance(parsed, list) or len(parsed) < 2 or not isinstance(parsed[0], str):

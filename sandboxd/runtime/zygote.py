@@ -25,12 +25,18 @@ if TYPE_CHECKING:
     import socket
 
 
-def run(channel: socket.socket, root_tape: list[Any]) -> NoReturn:
-    """Build the root, then clone a sandbox per request until the daemon is gone; never returns."""
+def run(channel: socket.socket, root_tape: list[Any], program_fd: int | None) -> NoReturn:
+    """Build the root, then clone a sandbox per request until the daemon is gone; never returns.
+
+    `program_fd` is the compiled zygote, which then takes over.
+    """
     try:
         syscalls.set_name("sandboxd-zygote")
         syscalls.set_parent_death_signal(signal.SIGKILL)
         execute(root_tape, {})
+        if program_fd is not None:
+            keep_only([channel.fileno(), program_fd])
+            _become(program_fd, channel.fileno())
         keep_only([channel.fileno()])
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps inits; pidfds still fire
         gc.disable()
@@ -44,6 +50,15 @@ def run(channel: socket.socket, root_tape: list[Any]) -> NoReturn:
         pass
     finally:
         os._exit(0)
+
+
+def _become(program_fd: int, channel_fd: int) -> NoReturn:
+    """Execute the compiled zygote, which is given the channel and nothing else."""
+    os.set_inheritable(channel_fd, True)  # noqa: FBT003 - its signature
+    try:
+        os.execve(program_fd, ["sandboxd-zygote", str(channel_fd)], {})  # noqa: S606 - our own
+    except OSError as error:
+        raise StageFailed("zygote_program", error.errno or 0, "execve") from error
 
 
 def keep_only(fds: list[int]) -> None:
