@@ -1,9 +1,10 @@
-"""Builds the compiled zygote when the package is built or installed; without a compiler, goes on."""
+"""Builds the compiled zygote with the package; where there is no compiler, goes on without."""
 
 from __future__ import annotations
 
 import runpy
 import subprocess
+import sysconfig
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -20,11 +21,6 @@ class CustomBuildHook(BuildHookInterface[Any]):
         except (OSError, subprocess.CalledProcessError) as error:
             self.app.display_warning(f"no compiled zygote, jobs will start slower: {error}")
             return
-        build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{self._platform()}"
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data.update(pure_python=False, tag=f"py3-none-{platform}")
         build_data["artifacts"].append(f"/sandboxd/native/{path.name}")
-
-    def _platform(self) -> str:
-        import sysconfig  # noqa: PLC0415 - only a build needs it
-
-        return sysconfig.get_platform().replace("-", "_").replace(".", "_")

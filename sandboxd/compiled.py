@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "native"
 MAIN = "zygote.c"
 FLAGS = (
-    *("-std=gnu17", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wno-format-truncation"),
+    *("-std=gnu17", "-O2", "-s"),
+    *("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wno-format-truncation"),
     # Linked whole: it runs where the host's libraries are out of reach. At a random address, with
     # what else a compiler offers against mistakes.
-    *("-static-pie", "-fPIE", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-s"),
+    *("-static-pie", "-fPIE", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"),
 )
+
+_COMPILER = os.environ.get("CC", "cc")
 
 
 def zygote_path() -> Path:
@@ -37,7 +41,7 @@ def open_zygote() -> int | None:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def build(compiler: str = os.environ.get("CC", "cc")) -> Path:
+def build() -> Path:
     """Build the program where it is not yet, beside its sources, and remove those of other sources.
 
     Raises:
@@ -50,7 +54,7 @@ def build(compiler: str = os.environ.get("CC", "cc")) -> Path:
         return path
     half = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        subprocess.run([compiler, *FLAGS, "-o", half, SOURCES / MAIN], check=True)  # noqa: S603
+        subprocess.run([_COMPILER, *FLAGS, "-o", half, SOURCES / MAIN], check=True)  # noqa: S603
         half.chmod(0o755)
         half.rename(path)
     finally:
@@ -61,4 +65,7 @@ def build(compiler: str = os.environ.get("CC", "cc")) -> Path:
 
 
 if __name__ == "__main__":
-    print(build())
+    if sys.argv[1:] == ["--check"]:  # with no warning left
+        command = [_COMPILER, *FLAGS, "-Werror", "-o", os.devnull, str(SOURCES / MAIN)]
+        sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
+    build()

@@ -15,6 +15,8 @@ check ruff format --check .
 check mypy
 check lint-imports --no-logo
 check buf lint
+check clang-format --dry-run -Werror sandboxd/native/*.[ch]
+check python -m sandboxd.compiled --check
 check codespell
 check python scripts/generate_protos.py --check
 check python scripts/generate_docs.py --check

@@ -12,7 +12,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
   shift
 done
 [ $# -gt 0 ] && shift
-[ "${#lanes[@]}" -gt 0 ] || lanes=(unit sandbox service faults fuzz)
+[ "${#lanes[@]}" -gt 0 ] || lanes=(unit sandbox sandbox-python service faults fuzz)
 
 scratch=$(mktemp -d -p /var/tmp) # not /tmp: sandboxes have their own, and tests show them the checkout
 trap 'rm -rf "$scratch"' EXIT
@@ -48,7 +48,10 @@ export HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis PYTHONDONTWRITEBYTECODE=
 failed=()
 for lane in "${lanes[@]}"; do
   echo "== tests/$lane"
-  "${prefix[@]}" .venv/bin/python -m pytest -p no:cacheprovider "tests/$lane" "$@" ||
+  zygote=compiled
+  [ "$lane" = sandbox-python ] && zygote=python # the same tests of what serves without a compiler
+  SANDBOXD_TEST_ZYGOTE=$zygote "${prefix[@]}" \
+    .venv/bin/python -m pytest -p no:cacheprovider "tests/${lane%-python}" "$@" ||
     failed+=("$lane")
 done
 if [ "${#failed[@]}" -gt 0 ]; then

@@ -146,7 +146,7 @@ def _matches(directory_fd: int, path: str, max_bytes: int) -> Iterator[Found]:
         if found.fault != MISSING:
             yield found
         return
-    for name in sorted(_expand(directory_fd, path.split("/"))):
+    for name in sorted(_expand(directory_fd, path.split("/")), key=os.fsencode):
         found = _open_output(directory_fd, name, max_bytes)
         if found.fd is not None or found.fault == TOO_LARGE:
             yield found
@@ -203,6 +203,8 @@ def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
     else:
         below = rest
     for name, is_directory in _entries(directory_fd, budget, MAX_PATH_BYTES - len(prefix)):
+        if len(found) > MAX_FILES:  # the rest would only fill init's memory
+            return
         if head == "**":
             if not rest and not is_directory:
                 found.add(prefix + name)
@@ -211,7 +213,7 @@ def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
         elif not rest:
             found.add(prefix + name)
             continue
-        room = depth < MAX_DEPTH and len(found) <= MAX_FILES and budget[0] > 0
+        room = depth < MAX_DEPTH and budget[0] > 0
         if is_directory and below and room:
             try:
                 below_fd = syscalls.open_beneath(directory_fd, name, _DIRECTORY_FLAGS)

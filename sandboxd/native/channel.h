@@ -2,7 +2,8 @@
  *
  * What comes is the daemon's, so a message that is none ends this process: nothing goes on half. */
 
-enum { MAX_DATAGRAM_BYTES = 32 << 10, MAX_MESSAGE_BYTES = 8 << 20, MAX_DESCRIPTORS = 32, MAX_DEPTH = 8 };
+enum { MAX_DATAGRAM_BYTES = 32 << 10, MAX_MESSAGE_BYTES = 8 << 20, MAX_DEPTH = 8 };
+enum { MAX_DESCRIPTORS = 32 };
 
 enum kind { NOTHING, TRUTH, NUMBER, TEXT, LIST, DESCRIPTOR };
 
@@ -16,7 +17,10 @@ struct value {
 
 struct message {
     struct value *name, *fields;
-    struct { const char *name; int fd; } fds[MAX_DESCRIPTORS];
+    struct {
+        const char *name;
+        int fd;
+    } fds[MAX_DESCRIPTORS];
     int fd_count;
     char *content;
     struct value *values;
@@ -24,28 +28,38 @@ struct message {
 
 static _Noreturn void broken(void) { _exit(70); }
 
-/* --- read ------------------------------------------------------------------------------------- */
+/* --- read --- */
 
-struct reader { char *at; struct value *free; };
+struct reader {
+    char *at;
+    struct value *free;
+};
 
 static struct value *read_value(struct reader *from, int depth);
 
 static unsigned read_hex(const char *digits) {
     unsigned code = 0;
     for (int i = 0; i < 4; i++) {
-        if (!isxdigit((unsigned char)digits[i])) broken();
-        code = code << 4 | (unsigned)(isdigit((unsigned char)digits[i]) ? digits[i] - '0' : (digits[i] | 32) - 'a' + 10);
+        const char *all = "0123456789abcdef";
+        const char *digit = digits[i] ? strchr(all, tolower((unsigned char)digits[i])) : NULL;
+        if (!digit) broken();
+        code = code << 4 | (unsigned)(digit - all);
     }
     return code;
 }
 
 static char *put_character(char *to, unsigned code) {
-    if (code >= 0xdc80 && code <= 0xdcff) *to++ = (char)(code - 0xdc00); /* one byte of no UTF-8 */
-    else if (code < 0x80) *to++ = (char)code;
-    else if (code < 0x800) *to++ = (char)(0xc0 | code >> 6), *to++ = (char)(0x80 | (code & 63));
+    if (code >= 0xdc80 && code <= 0xdcff)
+        *to++ = (char)(code - 0xdc00); /* one byte of no UTF-8 */
+    else if (code < 0x80)
+        *to++ = (char)code;
+    else if (code < 0x800)
+        *to++ = (char)(0xc0 | code >> 6), *to++ = (char)(0x80 | (code & 63));
     else {
-        if (code < 0x10000) *to++ = (char)(0xe0 | code >> 12);
-        else *to++ = (char)(0xf0 | code >> 18), *to++ = (char)(0x80 | (code >> 12 & 63));
+        if (code < 0x10000)
+            *to++ = (char)(0xe0 | code >> 12);
+        else
+            *to++ = (char)(0xf0 | code >> 18), *to++ = (char)(0x80 | (code >> 12 & 63));
         *to++ = (char)(0x80 | (code >> 6 & 63)), *to++ = (char)(0x80 | (code & 63));
     }
     return to;
@@ -116,7 +130,8 @@ static struct value *read_value(struct reader *from, int depth) {
     } else {
         char *end;
         value->kind = NUMBER;
-        value->number = *from->at == '-' ? strtoll(from->at, &end, 10) : (long long)strtoull(from->at, &end, 10);
+        value->number = *from->at == '-' ? strtoll(from->at, &end, 10)
+                                         : (long long)strtoull(from->at, &end, 10);
         if (end == from->at) broken();
         from->at = end;
     }
@@ -151,12 +166,18 @@ static int length(const struct value *value) {
 
 /* Receives one message; ends this process when the other side is gone, or says what is none. */
 static void receive(int channel, struct message *message) {
-    union { char room[CMSG_SPACE(sizeof(int) * MAX_DESCRIPTORS)]; struct cmsghdr align; } control;
+    union {
+        char room[CMSG_SPACE(sizeof(int) * MAX_DESCRIPTORS)];
+        struct cmsghdr align;
+    } control;
     memset(message, 0, sizeof *message);
     message->content = malloc(MAX_DATAGRAM_BYTES + 1);
     if (!message->content) broken();
     struct iovec part = {message->content, MAX_DATAGRAM_BYTES};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr header = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
     ssize_t size = recvmsg(channel, &header, MSG_CMSG_CLOEXEC);
     if (size < 0 && errno == ECONNRESET) { /* told once; what was sent before is still there */
         header.msg_controllen = sizeof control;
@@ -170,7 +191,8 @@ static void receive(int channel, struct message *message) {
         count = (int)((rights->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(fds, CMSG_DATA(rights), sizeof(int) * (size_t)count);
     }
-    if (size == 1 && *message->content == '+') { /* what exceeds a datagram: the last one is memory */
+    if (size == 1 &&
+        *message->content == '+') { /* what exceeds a datagram: the last one is memory */
         struct stat memory;
         if (!count || fstat(fds[--count], &memory) || memory.st_size > MAX_MESSAGE_BYTES) broken();
         free(message->content);
@@ -181,7 +203,8 @@ static void receive(int channel, struct message *message) {
         close(fds[count]);
     }
     message->content[size] = 0;
-    message->values = malloc(((size_t)size / 2 + 2) * sizeof(struct value)); /* one takes two bytes */
+    message->values =
+        malloc(((size_t)size / 2 + 2) * sizeof(struct value)); /* one takes two bytes */
     if (!message->values) broken();
     struct reader reader = {message->content, message->values};
     struct value *whole = read_value(&reader, 0);
@@ -202,14 +225,18 @@ static void release(struct message *message) {
     free(message->values);
 }
 
-/* --- send ------------------------------------------------------------------------------------- */
+/* --- send --- */
 
-static struct { char text[MAX_DATAGRAM_BYTES]; size_t length; } sent;
+static struct {
+    char text[MAX_DATAGRAM_BYTES];
+    size_t length;
+} sent;
 
 static void put(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    int size = vsnprintf(sent.text + sent.length, sizeof sent.text - sent.length, format, arguments);
+    int size =
+        vsnprintf(sent.text + sent.length, sizeof sent.text - sent.length, format, arguments);
     va_end(arguments);
     sent.length += (size_t)size;
     if (sent.length >= sizeof sent.text) broken();
@@ -218,9 +245,12 @@ static void put(const char *format, ...) {
 static void put_text(const char *text) {
     put(",\"");
     for (; *text; text++) {
-        if ((unsigned char)*text < 32 || *text == '"' || *text == '\\') put("\\u%04x", *text);
-        else if (sent.length < sizeof sent.text - 1) sent.text[sent.length++] = *text;
-        else broken();
+        if ((unsigned char)*text < 32 || *text == '"' || *text == '\\')
+            put("\\u%04x", *text);
+        else if (sent.length < sizeof sent.text - 1)
+            sent.text[sent.length++] = *text;
+        else
+            broken();
     }
     put("\"");
 }
@@ -232,7 +262,10 @@ static void begin(const char *name, const char *fd_name) {
 
 /* Sends what was begun; ends this process when the other side is gone. */
 static int finish(int channel, int fd) {
-    union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
     put("]");
     struct iovec part = {sent.text, sent.length};
     struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};

@@ -9,8 +9,10 @@ static unsigned take(const char **from) {
     int size = *at < 0x80 ? 1 : *at >> 5 == 6 ? 2 : *at >> 4 == 14 ? 3 : *at >> 3 == 30 ? 4 : 0;
     unsigned code = size < 2 ? *at : *at & (0x7fU >> size);
     for (int i = 1; i < size; i++) {
-        if (at[i] >> 6 != 2) size = 0;
-        else code = code << 6 | (at[i] & 63);
+        if (at[i] >> 6 != 2)
+            size = 0;
+        else
+            code = code << 6 | (at[i] & 63);
     }
     static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
     if (!size || code < least[size] || code > 0x10ffff || code >> 11 == 0xd800 >> 11)
@@ -38,16 +40,18 @@ static bool matches(const char *pattern, const char *name) {
     while (*name) {
         const char *next = name, *rest = pattern;
         unsigned character = take(&next);
-        int is_match;
+        int is_match = -1;
         if (*pattern == '*') {
             star = ++pattern, from = name;
             continue;
         }
-        if (*rest == '[' && (rest++, is_match = match_set(&rest, character)) >= 0) {
-        } else if (rest = pattern, *rest == '?') {
+        if (*pattern == '?') {
             rest++, is_match = 1;
-        } else {
-            is_match = *rest && take(&rest) == character;
+        } else if (*pattern == '[') {
+            rest++, is_match = match_set(&rest, character);
+        }
+        if (is_match < 0) {
+            rest = pattern, is_match = *rest && take(&rest) == character;
         }
         if (is_match) {
             pattern = rest, name = next;
@@ -66,7 +70,8 @@ static char *found[MAX_FILES + 1];
 static int found_count, visits_left;
 
 static void add_found(const char *prefix, const char *name) {
-    if (found_count <= MAX_FILES && asprintf(&found[found_count++], "%s%s", prefix, name) < 0) broken();
+    if (found_count <= MAX_FILES && asprintf(&found[found_count++], "%s%s", prefix, name) < 0)
+        broken();
 }
 
 static void walk(int directory_fd, const char *prefix, const char *pattern, int depth) {
@@ -84,12 +89,14 @@ static void walk(int directory_fd, const char *prefix, const char *pattern, int 
         if (--visits_left < 0) break;
         if (strlen(prefix) + strlen(name) > MAX_PATH_BYTES) continue;
         bool is_directory = entry->d_type == DT_DIR;
-        if (entry->d_type == DT_UNKNOWN && !fstatat(directory_fd, name, &status, AT_SYMLINK_NOFOLLOW))
+        if (entry->d_type == DT_UNKNOWN &&
+            !fstatat(directory_fd, name, &status, AT_SYMLINK_NOFOLLOW))
             is_directory = S_ISDIR(status.st_mode);
         if (is_any && !rest && !is_directory) add_found(prefix, name);
         if (!is_any && !matches(head, name)) continue;
         if (!is_any && !rest) add_found(prefix, name);
-        if (!is_directory || (!is_any && !rest) || depth >= MAX_GLOB_DEPTH || found_count > MAX_FILES)
+        if (!is_directory || (!is_any && !rest) || depth >= MAX_GLOB_DEPTH ||
+            found_count > MAX_FILES)
             continue;
         int below_fd = open_beneath(directory_fd, name, DIRECTORY_FLAGS, 0);
         if (below_fd < 0) continue;
@@ -107,18 +114,23 @@ static const char *fault_of(int number) {
 }
 
 /* Opens one file; gives its descriptor, or -1 and its fault. */
-static int open_output(int directory_fd, const char *path, long long max_bytes, struct stat *status, const char **fault) {
+static int open_output(int directory_fd, const char *path, long long max_bytes, struct stat *status,
+                       const char **fault) {
     int fd = open_beneath(directory_fd, path, OUTPUT_FLAGS, 0);
     if (fd < 0) return *fault = fault_of(errno), -1;
     if (fstat(fd, status)) broken();
-    if (S_ISREG(status->st_mode)) *fault = status->st_size > max_bytes ? "too_large" : NULL;
-    else if (S_ISDIR(status->st_mode)) *fault = "directory";
-    else *fault = S_ISFIFO(status->st_mode) ? "pipe" : "not_regular";
+    if (S_ISREG(status->st_mode))
+        *fault = status->st_size > max_bytes ? "too_large" : NULL;
+    else if (S_ISDIR(status->st_mode))
+        *fault = "directory";
+    else
+        *fault = S_ISFIFO(status->st_mode) ? "pipe" : "not_regular";
     if (*fault) close(fd), fd = -1;
     return fd;
 }
 
-static void tell_file(int channel, long long job, const char *path, int fd, const char *fault, bool executable) {
+static void tell_file(int channel, long long job, const char *path, int fd, const char *fault,
+                      bool executable) {
     begin("file", fd < 0 ? NULL : "file");
     put(",%lld", job);
     put_text(path);
@@ -141,13 +153,16 @@ static void hand_out(int channel, long long job, const char *directory, struct v
         const char *pattern = text(list(wanted)), *fault = NULL;
         bool is_glob = strpbrk(pattern, "*?["), any_found = false;
         found_count = 0, visits_left = MAX_VISITED;
-        if (directory_fd >= 0 && is_glob) walk(directory_fd, "", pattern, 0);
-        else if (directory_fd >= 0) add_found("", pattern);
+        if (directory_fd >= 0 && is_glob)
+            walk(directory_fd, "", pattern, 0);
+        else if (directory_fd >= 0)
+            add_found("", pattern);
         qsort(found, (size_t)found_count, sizeof *found, by_name);
         for (int i = 0; i < found_count; i++) {
             struct stat status = {0};
             if (i && !strcmp(found[i], found[i - 1])) continue;
-            int fd = open_output(directory_fd, found[i], number(nth(list(wanted), 2)), &status, &fault);
+            int fd =
+                open_output(directory_fd, found[i], number(nth(list(wanted), 2)), &status, &fault);
             if (fd < 0 && is_glob && strcmp(fault, "too_large")) continue;
             if (fd < 0 && !is_glob && !strcmp(fault, "missing")) continue;
             if (!left--) return tell_file(channel, job, pattern, -1, "too_large", false);
@@ -155,6 +170,7 @@ static void hand_out(int channel, long long job, const char *directory, struct v
             tell_file(channel, job, found[i], fd, fault, fd >= 0 && status.st_mode & S_IXUSR);
         }
         while (found_count) free(found[--found_count]);
-        if (!any_found && !number(nth(list(wanted), 1))) tell_file(channel, job, pattern, -1, "missing", false);
+        if (!any_found && !number(nth(list(wanted), 1)))
+            tell_file(channel, job, pattern, -1, "missing", false);
     }
 }

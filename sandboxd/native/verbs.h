@@ -11,11 +11,17 @@ static int fails(int number, const char *format, ...) {
     return errno = number, -1;
 }
 
-#define TRY(call, ...) do { if ((call) < 0) return fails(errno, __VA_ARGS__); } while (0)
+#define TRY(call, ...)                                                                             \
+    do {                                                                                           \
+        if ((call) < 0) return fails(errno, __VA_ARGS__);                                          \
+    } while (0)
 
-/* --- descriptors by name ----------------------------------------------------------------------- */
+/* --- descriptors by name --- */
 
-static struct { const char *name; int fd; } named[2 * MAX_DESCRIPTORS + 4];
+static struct {
+    const char *name;
+    int fd;
+} named[2 * MAX_DESCRIPTORS + 4];
 static int named_count;
 
 static void name_fd(const char *name, int fd) {
@@ -35,7 +41,7 @@ static int descriptor(const struct value *value) {
     return fd < 0 ? broken(), -1 : fd;
 }
 
-/* --- files and mounts -------------------------------------------------------------------------- */
+/* --- files and mounts --- */
 
 static int write_file(const char *path, const char *content) {
     int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -73,14 +79,15 @@ static int do_mask(struct value *a) {
 static int do_mask_directory(struct value *a) {
     struct stat status;
     if (stat(text(a), &status) || !S_ISDIR(status.st_mode)) return 0;
-    TRY(mount("empty", text(a), "tmpfs", (unsigned long)number(a->next), "size=4096,nr_inodes=1,mode=555"),
+    TRY(mount("empty", text(a), "tmpfs", (unsigned long)number(a->next),
+              "size=4096,nr_inodes=1,mode=555"),
         "mount tmpfs on %s", text(a));
     return 0;
 }
 
 static int open_beneath(int directory_fd, const char *path, int flags, mode_t mode) {
-    struct open_how how = {
-        (__u64)(flags | O_CLOEXEC), mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {(__u64)(flags | O_CLOEXEC), mode,
+                           RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     return (int)syscall(SYS_openat2, directory_fd, path, &how, sizeof how);
 }
 
@@ -132,7 +139,7 @@ static int do_place_file(struct value *a) {
     return close(fd), close(directory_fd);
 }
 
-/* --- identity ---------------------------------------------------------------------------------- */
+/* --- identity --- */
 
 static int do_set_ids(struct value *a) {
     uid_t id = (uid_t)number(a), saved = (uid_t)number(a->next);
@@ -144,7 +151,8 @@ static int do_set_no_groups(struct value *a) { return (void)a, setgroups(0, NULL
 static int do_drop_bounding(struct value *a) {
     int last = 0;
     for ((void)a; !prctl(PR_CAPBSET_DROP, last, 0, 0, 0); last++) continue;
-    if (errno != EINVAL || last <= CAP_AUDIT_READ) return fails(errno, "prctl PR_CAPBSET_DROP %d", last);
+    if (errno != EINVAL || last <= CAP_AUDIT_READ)
+        return fails(errno, "prctl PR_CAPBSET_DROP %d", last);
     TRY(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl PR_CAP_AMBIENT");
     return 0;
 }
@@ -160,7 +168,7 @@ static int do_drop_capabilities(struct value *a) {
     return 0;
 }
 
-/* --- namespaces and cgroups -------------------------------------------------------------------- */
+/* --- namespaces and cgroups --- */
 
 static int do_unshare(struct value *a) {
     TRY(unshare((int)number(a)), "unshare");
@@ -191,20 +199,27 @@ static int do_die_with_parent(struct value *a) { return (void)a, prctl(PR_SET_PD
 static int do_set_dumpable(struct value *a) { return prctl(PR_SET_DUMPABLE, number(a), 0, 0, 0); }
 
 static int do_request_netlink(struct value *a) {
-    struct { struct nlmsghdr header; struct nlmsgerr error; char room[4096]; } answer;
+    struct {
+        struct nlmsghdr header;
+        struct nlmsgerr error;
+        char room[4096];
+    } answer;
     char request[256];
     size_t size = strlen(text(a)) / 2;
     for (size_t i = 0; i < size; i++)
-        if (i == sizeof request || sscanf(text(a) + 2 * i, "%2hhx", (unsigned char *)request + i) != 1) broken();
+        if (i == sizeof request ||
+            sscanf(text(a) + 2 * i, "%2hhx", (unsigned char *)request + i) != 1)
+            broken();
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
-    if (fd < 0 || send(fd, request, size, 0) < 0 || recv(fd, &answer, sizeof answer, 0) < 0) return -1;
+    if (fd < 0 || send(fd, request, size, 0) < 0 || recv(fd, &answer, sizeof answer, 0) < 0)
+        return -1;
     close(fd);
     if (answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error)
         return fails(-answer.error.error, "netlink request");
     return 0;
 }
 
-/* --- the program's process --------------------------------------------------------------------- */
+/* --- the program's process --- */
 
 static int do_set_session(struct value *a) { return (void)a, setsid(); }
 
@@ -234,7 +249,8 @@ static int do_set_rlimits(struct value *a) {
 static int do_reset_signals(struct value *a) {
     sigset_t none;
     (void)a;
-    signal(SIGPIPE, SIG_DFL), signal(SIGXFSZ, SIG_DFL), signal(SIGCHLD, SIG_DFL), signal(SIGINT, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL), signal(SIGXFSZ, SIG_DFL), signal(SIGCHLD, SIG_DFL),
+        signal(SIGINT, SIG_DFL);
     sigemptyset(&none);
     return sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -260,16 +276,26 @@ static int do_enter_directory(struct value *a) {
     return 0;
 }
 
-static int do_no_new_privileges(struct value *a) { return (void)a, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+static int do_no_new_privileges(struct value *a) {
+    return (void)a, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
 
 static int do_restrict(struct value *a) {
     long long abi = number(a);
-    __u64 rights[3] = {(__u64)number(nth(a, 1)), (__u64)number(nth(a, 2)), (__u64)number(nth(a, 3))};
-    int ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, rights, abi < 4 ? 8 : abi < 6 ? 16 : 24, 0);
+    __u64 rights[3] = {(__u64)number(nth(a, 1)), (__u64)number(nth(a, 2)),
+                       (__u64)number(nth(a, 3))};
+    int ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, rights,
+                                  abi < 4   ? 8
+                                  : abi < 6 ? 16
+                                            : 24,
+                                  0);
     TRY(ruleset_fd, "landlock_create_ruleset");
     for (struct value *place = list(nth(a, 4)); place; place = place->next) {
-        struct { __u64 access; __s32 fd; } __attribute__((packed)) below = {
-            (__u64)number(nth(list(place), 1)), open(text(list(place)), O_PATH | O_CLOEXEC)};
+        struct {
+            __u64 access;
+            __s32 fd;
+        } __attribute__((packed)) below = {(__u64)number(nth(list(place), 1)),
+                                           open(text(list(place)), O_PATH | O_CLOEXEC)};
         TRY(below.fd, "%s", text(list(place)));
         TRY(syscall(SYS_landlock_add_rule, ruleset_fd, 1, &below, 0), "landlock_add_rule");
         close(below.fd);
@@ -293,11 +319,15 @@ static int do_install_filter(struct value *a) { return install(a, 0); }
 
 static int do_install_notices(struct value *a) {
     int channel = descriptor(nth(a, 3)), listener_fd;
-    union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {
-        .align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
     struct iovec part = {"listener", 8};
-    struct msghdr header = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr header = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
     /* From here on every call but one is asked about, and nobody answers yet. */
     if ((listener_fd = install(a, SECCOMP_FILTER_FLAG_NEW_LISTENER)) < 0) return -1;
     *(int *)CMSG_DATA(&control.align) = listener_fd;
@@ -309,8 +339,10 @@ static char **strings(struct value *from, bool are_pairs) {
     char **all = calloc((size_t)length(from) + 1, sizeof *all), **to = all;
     if (!all) broken();
     for (; from; from = from->next) {
-        if (!are_pairs) *to++ = (char *)text(from);
-        else if (asprintf(to++, "%s=%s", text(list(from)), text(nth(list(from), 1))) < 0) broken();
+        if (!are_pairs)
+            *to++ = (char *)text(from);
+        else if (asprintf(to++, "%s=%s", text(list(from)), text(nth(list(from), 1))) < 0)
+            broken();
     }
     return all;
 }
@@ -325,9 +357,12 @@ static int do_execute(struct value *a) {
     for (const char *end; program; places = end + 1) {
         struct stat status;
         end = strchrnul(places, ':');
-        if (strchr(program, '/')) snprintf(path, sizeof path, "%s", program), end = "";
-        else if (end == places) snprintf(path, sizeof path, "./%s", program);
-        else snprintf(path, sizeof path, "%.*s/%s", (int)(end - places), places, program);
+        if (strchr(program, '/'))
+            snprintf(path, sizeof path, "%s", program), end = "";
+        else if (end == places)
+            snprintf(path, sizeof path, "./%s", program);
+        else
+            snprintf(path, sizeof path, "%.*s/%s", (int)(end - places), places, program);
         if (!access(path, X_OK) && !(!stat(path, &status) && S_ISDIR(status.st_mode))) {
             execve(path, argv, env); /* once at most: a policy may end the job at a second time */
             return fails(errno, "%s", path);
@@ -338,21 +373,51 @@ static int do_execute(struct value *a) {
     return fails(answer, "%s", program ? program : "");
 }
 
-/* --- tapes ------------------------------------------------------------------------------------- */
+/* --- tapes --- */
 
 #define VERB(name) {#name, do_##name}
 
-static const struct { const char *name; int (*execute)(struct value *); } verbs[] = {
-    VERB(die_with_parent), VERB(drop_bounding), VERB(drop_capabilities), VERB(enter_directory),
-    VERB(execute), VERB(install_filter), VERB(install_notices), VERB(join_cgroups),
-    VERB(make_directories), VERB(make_owned), VERB(mask), VERB(mask_directory), VERB(mount),
-    VERB(new_keyring), VERB(no_new_privileges), VERB(place_file), VERB(request_netlink),
-    VERB(reset_signals), VERB(restrict), VERB(set_affinity), VERB(set_descriptors),
-    VERB(set_dumpable), VERB(set_ids), VERB(set_names), VERB(set_no_groups), VERB(set_rlimits),
-    VERB(set_session), VERB(set_umask), VERB(take_terminal), VERB(unshare), VERB(write_file),
+static const struct {
+    const char *name;
+    int (*execute)(struct value *);
+} verbs[] = {
+    VERB(die_with_parent),
+    VERB(drop_bounding),
+    VERB(drop_capabilities),
+    VERB(enter_directory),
+    VERB(execute),
+    VERB(install_filter),
+    VERB(install_notices),
+    VERB(join_cgroups),
+    VERB(make_directories),
+    VERB(make_owned),
+    VERB(mask),
+    VERB(mask_directory),
+    VERB(mount),
+    VERB(new_keyring),
+    VERB(no_new_privileges),
+    VERB(place_file),
+    VERB(request_netlink),
+    VERB(reset_signals),
+    VERB(restrict),
+    VERB(set_affinity),
+    VERB(set_descriptors),
+    VERB(set_dumpable),
+    VERB(set_ids),
+    VERB(set_names),
+    VERB(set_no_groups),
+    VERB(set_rlimits),
+    VERB(set_session),
+    VERB(set_umask),
+    VERB(take_terminal),
+    VERB(unshare),
+    VERB(write_file),
 };
 
-struct failure { int number; char stage[64], detail[512]; };
+struct failure {
+    int number;
+    char stage[64], detail[512];
+};
 
 /* Executes every operation in order; false, and why, at the first that fails. */
 static bool execute(struct value *tape, struct failure *failure) {
@@ -361,8 +426,10 @@ static bool execute(struct value *tape, struct failure *failure) {
         size_t i = 0;
         while (i < sizeof verbs / sizeof *verbs && strcmp(verbs[i].name, name)) i++;
         snprintf(what, sizeof what, "%s", name);
-        if (i == sizeof verbs / sizeof *verbs) fails(0, "%s: KeyError: '%s'", name, name);
-        else if (verbs[i].execute(nth(list(tape), 2)) >= 0) continue;
+        if (i == sizeof verbs / sizeof *verbs)
+            fails(0, "%s: KeyError: '%s'", name, name);
+        else if (verbs[i].execute(nth(list(tape), 2)) >= 0)
+            continue;
         failure->number = errno;
         snprintf(failure->stage, sizeof failure->stage, "%s", stage);
         snprintf(failure->detail, sizeof failure->detail, "%s", what);

@@ -1,4 +1,4 @@
-/* zygote and init, compiled: what runtime/zygote.py does once its root is built, and runtime/init.py.
+/* zygote and init, compiled: as runtime/zygote.py when its root is built, and runtime/init.py.
  *
  * Executes the same tapes over the same channel, so it decides as little as they do: nothing. It is
  * here because a small process is cloned in a fraction of the time. The Python ones are the
@@ -62,7 +62,8 @@ static void close_unnamed(int channel) {
     for (unsigned from = 3, next; from <= INT_MAX; from = next + 1) {
         next = channel >= (int)from ? (unsigned)channel : ~0U;
         for (int i = 0; i < named_count; i++)
-            if (named[i].fd >= (int)from && (unsigned)named[i].fd < next) next = (unsigned)named[i].fd;
+            if (named[i].fd >= (int)from && (unsigned)named[i].fd < next)
+                next = (unsigned)named[i].fd;
         if (next > from) close_range(from, next - 1, 0);
         if (next == ~0U) return;
     }
@@ -76,7 +77,7 @@ static void tell_failure(int channel, const struct failure *failure) {
     finish(channel, -1);
 }
 
-/* --- init ------------------------------------------------------------------------------------- */
+/* --- init --- */
 
 static _Noreturn void give_up(int channel, const char *stage, int number, const char *detail) {
     struct failure failure = {.number = number};
@@ -107,7 +108,8 @@ static void open_terminal(int channel, long long job, struct value *a) {
     int unlock = 0, which, slave_fd = -1;
     int master_fd = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
     snprintf(path, sizeof path, "/dev/pts/ptmx");
-    if (master_fd >= 0 && !ioctl(master_fd, TIOCSPTLCK, &unlock) && !ioctl(master_fd, TIOCGPTN, &which)) {
+    if (master_fd >= 0 && !ioctl(master_fd, TIOCSPTLCK, &unlock) &&
+        !ioctl(master_fd, TIOCGPTN, &which)) {
         snprintf(path, sizeof path, "/dev/pts/%d", which);
         slave_fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
     }
@@ -152,7 +154,8 @@ static pid_t start(int channel, long long job, struct value *tape) {
     waitpid(pid, NULL, 0);
     /* Died between clone and exec without a word: the daemon knows whether the kernel killed it. */
     if (size <= 0) give_up(channel, "program", 0, "the program died before exec");
-    memcpy(&failure, record + (size == sizeof record), sizeof failure); /* behind the record, or alone */
+    memcpy(&failure, record + (size == sizeof record),
+           sizeof failure); /* behind the record, or alone */
     if (strcmp(failure.stage, "exec") && strcmp(failure.stage, "working_directory")) {
         tell_failure(channel, &failure);
         _exit(0);
@@ -177,7 +180,8 @@ static int reap_until(pid_t pid, int channel, int children_fd) {
             if (!strcmp(text(message.name), "kill")) kill(-1, SIGKILL);
             release(&message);
         }
-        if (fds[0].revents && read(children_fd, signals, sizeof signals) < 0 && errno != EAGAIN) broken();
+        if (fds[0].revents && read(children_fd, signals, sizeof signals) < 0 && errno != EAGAIN)
+            broken();
         for (pid_t ended; (ended = waitpid(-1, &status, WNOHANG)) > 0;)
             if (ended == pid) end = status;
         if (end >= 0) return end;
@@ -191,16 +195,20 @@ static void kill_all(void) {
     while (waitpid(-1, NULL, 0) > 0) continue;
 }
 
-static long long microseconds(struct timeval time) { return time.tv_sec * 1000000LL + time.tv_usec; }
+static long long microseconds(struct timeval time) {
+    return time.tv_sec * 1000000LL + time.tv_usec;
+}
 
 static void tell_end(int channel, long long job, int status, long long clock) {
     struct rusage used;
     struct statvfs space;
-    if (getrusage(RUSAGE_CHILDREN, &used) || statvfs("/workspace", &space)) give_up(channel, "init", errno, "");
+    if (getrusage(RUSAGE_CHILDREN, &used) || statvfs("/workspace", &space))
+        give_up(channel, "init", errno, "");
     begin("ended", NULL);
-    put(",%lld,%d,%lld,%lld,%lld,[", job, status, clock, microseconds(used.ru_utime), microseconds(used.ru_stime));
-    put("%s%s%s]", space.f_bavail ? "" : "\"scratch_bytes\"", space.f_bavail || space.f_favail ? "" : ",",
-        space.f_favail ? "" : "\"file_count\"");
+    put(",%lld,%d,%lld,%lld,%lld,[", job, status, clock, microseconds(used.ru_utime),
+        microseconds(used.ru_stime));
+    put("%s%s%s]", space.f_bavail ? "" : "\"scratch_bytes\"",
+        space.f_bavail || space.f_favail ? "" : ",", space.f_favail ? "" : "\"file_count\"");
     if (finish(channel, -1)) broken();
 }
 
@@ -259,7 +267,7 @@ static _Noreturn void be_init(int go_fd, int program_cgroup_fd, struct message *
     _exit(0);
 }
 
-/* --- zygote ----------------------------------------------------------------------------------- */
+/* --- zygote --- */
 
 /* Clones one sandbox, maps its ids, and hands its pidfd to the daemon. */
 static void clone_sandbox(int channel, struct message *message) {
@@ -277,7 +285,8 @@ static void clone_sandbox(int channel, struct message *message) {
         if (leaves[0] < 0 || leaves[1] < 0) goto failed;
     }
     snprintf(what, sizeof what, "clone3");
-    pid = clone_self(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
+    pid = clone_self(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
+                         CLONE_NEWUTS,
                      leaves[0], &pidfd);
     if (!pid) be_init(go_fd, leaves[1], message);
     if (pid < 0) goto failed;

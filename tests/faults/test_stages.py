@@ -24,6 +24,7 @@ from post import PATIENCE, refusal, stub_of
 
 from sandboxd import plan
 from sandboxd.errors import HostError, SandboxdError, StageError
+from sandboxd.host import Settings
 from sandboxd.identity import IdMode
 from sandboxd.model.job import InputFile, Job, Network, OutputPath, Terminal
 from sandboxd.model.outcome import Exited, NotStarted, RunResult
@@ -263,12 +264,11 @@ def test_no_program_runs_without_its_limits(house: House, fail: Callable[[str], 
 
 
 @pytest.mark.usefixtures("mended")
-def test_a_report_that_makes_no_sense_is_our_fault(
-    house: House, fail: Callable[[str], None]
-) -> None:
-    fail("report")
-    assert the_fault(house).stage == "report"
-    fail("")
+def test_a_report_that_makes_no_sense_is_our_fault(fail: Callable[[str], None]) -> None:
+    with House(Settings(compiled=False)) as house:  # the compiled one dies of such a tape
+        fail("report")
+        assert the_fault(house).stage == "report"
+        fail("")
 
 
 def test_no_job_runs_where_a_cgroup_cannot_be_made(own_house: House) -> None:
