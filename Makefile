@@ -37,9 +37,9 @@ proto: install  ## Generate sandboxd/v1 from protos/.
 docs: install  ## Generate the pages of docs/ that follow from the code.
 	.venv/bin/python scripts/generate_docs.py
 
-bench:  ## Measure, beside whatever peers are installed.
+bench:  ## Measure every figure, beside whatever peers are there. BENCH="--quick" and more.
 	@scripts/install.sh bubblewrap
-	.venv/bin/python benchmarks/run.py
+	.venv/bin/python benchmarks/run.py $(BENCH)
 
 clean:  ## Remove .venv and every cache.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""What the benchmarks share: an ordinary user to run as, figures of a sample, the machine, history.
+"""What the benchmarks share: an ordinary user to run as, the machine, the history.
 
 Nothing here asserts a time: a benchmark measures, people judge.
 """
@@ -7,45 +7,92 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samples import Figures, distribution, median, paired_ratio, percentile
+
 from sandboxd.host import Settings, probe_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+__all__ = [
+    "RESULTS",
+    "ROOT",
+    "Figures",
+    "as_test_user",
+    "describe_machine",
+    "distribution",
+    "is_quick",
+    "machine",
+    "median",
+    "paired_ratio",
+    "percentile",
+    "result_path",
+    "run_benchmark",
+]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
+RESULT_VARIABLE = "SANDBOXD_BENCHMARK_RESULT"
+"""Names the open file for what the test user measured."""
+QUICK = "--quick"
 
-Figures = dict[str, float]
 
-
-def run_benchmark(name: str, measure: Callable[[], dict[str, Any]]) -> None:
+def run_benchmark(
+    name: str, measure: Callable[[], dict[str, Any]], shared_fds: tuple[int, ...] = ()
+) -> None:
     """Measure as an ordinary user, and write what came of it to the history.
 
-    Root runs this script anew as the test user, which may not write here: it gets an open file.
+    Root runs this script anew as the test user, which may not write here: it gets an open file,
+    and `shared_fds` for what only root may read.
     """
-    if len(sys.argv) > 1:
-        with os.fdopen(int(sys.argv[1]), "w") as file:
-            _write(file.fileno(), measure())
+    if RESULT_VARIABLE in os.environ:
+        with open(int(os.environ[RESULT_VARIABLE]), "w") as file:
+            json.dump(measure(), file)
         return
+    began = datetime.now(UTC)
+    measured = as_test_user(shared_fds) if os.geteuid() == 0 else measure()
+    path = result_path(name)
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-{_commit()}-{name}.json"
-    with path.open("w") as file:
-        if os.geteuid() == 0:
-            becomes = [sys.executable, str(ROOT / "scripts/as_test_user.py"), sys.executable]
-            command = [*becomes, sys.argv[0], str(file.fileno())]
-            subprocess.run(command, pass_fds=(file.fileno(),), check=True)
-        else:
-            _write(file.fileno(), measure())
-    print(f"written: {path.relative_to(ROOT)}")
+    found = {"began": began.isoformat(timespec="seconds"), "commit": _commit(), **measured}
+    path.write_text(f"{json.dumps(found, indent=1)}\n")
+    print(f"written: {path.relative_to(ROOT)}", flush=True)
+
+
+def as_test_user(shared_fds: tuple[int, ...] = ()) -> dict[str, Any]:
+    """As root: run this very command anew as the test user; give what it measured."""
+    becomes = [sys.executable, str(ROOT / "scripts/as_test_user.py"), sys.executable]
+    with tempfile.TemporaryFile("w+") as file:
+        done = subprocess.run(
+            [*becomes, *sys.argv],
+            pass_fds=(file.fileno(), *shared_fds),
+            env={**os.environ, RESULT_VARIABLE: str(file.fileno())},
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(done.returncode)
+        file.seek(0)
+        measured: dict[str, Any] = json.load(file)
+        return measured
+
+
+def is_quick() -> bool:
+    """Tell whether a look will do: some seconds for each benchmark, and no history."""
+    return QUICK in sys.argv
+
+
+def result_path(name: str) -> Path:
+    """Give the file of a benchmark's results by today's date and the commit."""
+    end = "-quick" if is_quick() else ""
+    return RESULTS / f"{datetime.now(UTC):%Y-%m-%d}-{_head()}-{name}{end}.json"
 
 
 def machine() -> dict[str, Any]:
@@ -67,32 +114,19 @@ def describe_machine(found: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
-def percentile(sample: Sequence[float], percent: int) -> float:
-    """Give a percentile, interpolated between the two nearest values."""
-    return round(statistics.quantiles(sample, n=100, method="inclusive")[percent - 1], 6)
-
-
-def distribution(sample: Sequence[float]) -> Figures:
-    """Give how many values there are, and where they lie."""
-    return {
-        "count": len(sample),
-        "min": round(min(sample), 6),
-        "p50": percentile(sample, 50),
-        "p90": percentile(sample, 90),
-        "p99": percentile(sample, 99),
-        "max": round(max(sample), 6),
-    }
-
-
-def _write(descriptor: int, results: dict[str, Any]) -> None:
-    text = json.dumps(results, indent=1)
-    os.write(descriptor, f"{text}\n".encode())
+def _head() -> str:
+    return _git("rev-parse", "--short", "HEAD") or "unknown"
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+    """Give what is checked out; with a "+" where the product has been edited since."""
+    edited = _git("status", "--porcelain", "--untracked-files=no", "--", "sandboxd")
+    return _head() + ("+" if edited else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _processor() -> str:
