@@ -1,6 +1,6 @@
 # Every target works alone, first, on a fresh machine: `install` brings what is missing.
 
-.PHONY: help install demo test attack fuzz test-vm lint format proto docs bench clean
+.PHONY: help install demo test attack fuzz soak test-vm lint format proto docs bench clean
 
 help:  ## Show this.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -19,6 +19,9 @@ attack: install  ## Run every hostile program in every policy and on every rung;
 
 fuzz: install  ## Fuzz for SECONDS=600: parsers, and sandboxes by random system calls.
 	@scripts/fuzz.sh $(SECONDS)
+
+soak: install  ## Run JOBS=100000 mixed jobs at full load, SECONDS=7200 at most; report what grew.
+	.venv/bin/python benchmarks/soak.py --jobs $(or $(JOBS),100000) --seconds $(or $(SECONDS),7200)
 
 test-vm:  ## Boot stock Debian guests and run the acceptance set there. Root builds their images.
 	@scripts/install.sh e2fsprogs mmdebstrap qemu-system-x86

@@ -2,48 +2,67 @@
 
     python benchmarks/fence.py
 
-One C program, which times itself, asks for its parent over and over, or opens and closes a file.
-It runs in a sandbox, in one without Landlock, in one without the filter, and outside: under a
-filter that allows all, the cheapest there is, and bare. All on one processor and in turns, each
-round beginning with another, so that whatever else the machine does hits all alike. A ratio is that
-of two runs of one round; given are the median of all rounds, and the interval that holds the true
-one with a confidence of 95 %. Takes less than a minute.
+One C program, which times itself, makes the same call over and over: from the cheapest there is,
+which does nothing at all, to those that programs spend their time with. It runs in a sandbox, in
+one without Landlock, in one without the filter, and outside: under a filter that allows all, the
+cheapest there is, and bare. Its files lie in memory, in all places. All on one processor and in
+turns, each round beginning with another, so that whatever else the machine does hits all alike. A
+ratio is that of two runs of one round, by processor time; given are the median of all rounds, and
+the interval that holds the true one with a confidence of 95 %. Takes two minutes.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import os
-import statistics
 import subprocess
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from common import Figures, describe_machine, distribution, machine, run_benchmark
+from common import (
+    Figures,
+    describe_machine,
+    distribution,
+    is_quick,
+    machine,
+    paired_ratio,
+    run_benchmark,
+)
 from rich.console import Console
 from rich.table import Table
 
 import sandboxd
-from sandboxd import plan
+from sandboxd.plan import plan_run as whole_plan
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from sandboxd.model.tape import Tape
+    from sandboxd.plan import Plan
 
 ROUNDS = 101
-SECONDS = 45.0
+SECONDS = 15.0 if is_quick() else 120.0
 """No round begins later than this."""
-CALLS = {"getppid": 200_000, "open and close": 20_000}
-"""How often a program makes its call in one run."""
+CALLS = {
+    "getppid": 200_000,
+    "read 64 B": 50_000,
+    "read 4 KiB": 40_000,
+    "write 4 KiB": 40_000,
+    "pipe 4 KiB": 20_000,
+    "copy 4 KiB": 16_384,
+    "stat": 20_000,
+    "open and close": 20_000,
+}
+"""How often a program makes its call in one run; `copy` copies 64 MiB, by a read and a write each,
+as cat(1) does; `pipe` writes to a pipe and reads it."""
 FILE = "/usr/bin/env"
-"""What is opened: in a sandbox it is the very same file as outside."""
+"""What is opened and looked at: in a sandbox it is the very same file as outside."""
+MEMORY = "/dev/shm"
+"""Where the program works outside: a tmpfs, as a sandbox's own space is."""
 SANDBOX, OUTSIDE, FILTERED = "sandbox", "outside", "outside, any filter"
 WITHOUT = {"without Landlock": "landlock", "without the filter": "seccomp"}
 """Sandboxes that lack a stage of docs/stages.md."""
@@ -56,48 +75,105 @@ SOURCE = r"""
 #include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+enum { BLOCK = 4096, BLOCKS = 2048 };
+
+static const char *path;
+static int source, target, ends[2];
+static char bytes[BLOCK];
+
+static void must(int held) {
+    if (!held) {
+        perror("calls");
+        exit(1);
+    }
+}
+
 static double now(void) {
     struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at);
     return at.tv_sec * 1e9 + at.tv_nsec;
 }
 
 static void allow_all(void) {
     struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct sock_fprog program = {1, &allow};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-        exit(1);
+    must(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    must(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
 }
 
-static void call(const char *file) {
-    if (!*file) {
-        getppid();
-        return;
+static void ask_parent(void) { getppid(); }
+static void read_little(void) { must(pread(source, bytes, 64, 0) == 64); }
+static void read_block(void) { must(pread(source, bytes, BLOCK, 0) == BLOCK); }
+static void write_block(void) { must(pwrite(target, bytes, BLOCK, 0) == BLOCK); }
+
+static void pass_block(void) {
+    must(write(ends[1], bytes, BLOCK) == BLOCK);
+    must(read(ends[0], bytes, BLOCK) == BLOCK);
+}
+
+static void copy_block(void) {
+    ssize_t size = read(source, bytes, BLOCK);
+    if (size == 0) {
+        must(!lseek(source, 0, SEEK_SET) && !lseek(target, 0, SEEK_SET));
+        size = read(source, bytes, BLOCK);
     }
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || close(fd))
-        exit(1);
+    must(size == BLOCK && write(target, bytes, BLOCK) == BLOCK);
+}
+
+static void look(void) {
+    struct stat found;
+    must(!stat(path, &found));
+}
+
+static void open_and_close(void) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    must(fd >= 0 && !close(fd));
+}
+
+static const struct {
+    const char *name;
+    void (*call)(void);
+} known[] = {
+    {"getppid", ask_parent},   {"read 64 B", read_little},  {"read 4 KiB", read_block},
+    {"stat", look},            {"write 4 KiB", write_block}, {"pipe 4 KiB", pass_block},
+    {"copy 4 KiB", copy_block}, {"open and close", open_and_close},
+};
+
+static void prepare(void) {
+    source = open("source", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    target = open("target", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    must(source >= 0 && target >= 0 && !pipe(ends));
+    for (int block = 0; block < BLOCKS; block++)
+        must(write(source, bytes, BLOCK) == BLOCK && write(target, bytes, BLOCK) == BLOCK);
+    must(!lseek(source, 0, SEEK_SET) && !lseek(target, 0, SEEK_SET));
 }
 
 int main(int count, char **words) {
-    long calls = atol(words[1]);
-    const char *file = words[2];
-    if (count > 3)
+    long calls = atol(words[2]);
+    void (*call)(void) = NULL;
+    for (unsigned n = 0; n < sizeof known / sizeof *known; n++)
+        if (!strcmp(known[n].name, words[1]))
+            call = known[n].call;
+    path = words[3];
+    must(call != NULL);
+    prepare();
+    if (count > 4)
         allow_all();
     for (long n = 0; n < calls / 10; n++)
-        call(file);
+        call();
     double began = now();
     for (long n = 0; n < calls; n++)
-        call(file);
+        call();
     printf("%.3f\n", (now() - began) / calls);
 }
 """
-"""Takes how many calls, a file or "", and a word to be filtered; prints nanoseconds a call."""
+"""Takes a call, how often, a file, and a word to be filtered; prints nanoseconds a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +193,7 @@ class Program:
 
     def run(self, call: str, place: str) -> float:
         """Run it once; give the nanoseconds that a call took."""
-        arguments = (str(CALLS[call]), "" if call == "getppid" else FILE)
+        arguments = (call, str(CALLS[call]), FILE)
         if place == FILTERED:
             return self._outside((*arguments, "filter"))
         return self._outside(arguments) if place == OUTSIDE else self._inside(arguments, place)
@@ -126,7 +202,9 @@ class Program:
         """Run it as any program, on the processor that a lone job gets."""
         processor = str(min(os.sched_getaffinity(0)))
         command = ("taskset", "--cpu-list", processor, str(self.path), *arguments)
-        return float(subprocess.run(command, capture_output=True, check=True).stdout)
+        directory = self.path.parent
+        done = subprocess.run(command, stdout=subprocess.PIPE, cwd=directory, check=True)
+        return float(done.stdout)
 
     def _inside(self, arguments: tuple[str, ...], place: str) -> float:
         files = (sandboxd.InputFile("calls", self.content, executable=True),)
@@ -139,16 +217,15 @@ class Program:
 
 def lacking(stage: str) -> AbstractContextManager[object]:
     """Have plans without a stage of what happens before exec: the product has no switch for it."""
-    whole = plan.program_tape
 
-    def program_tape(*given: Any) -> Tape:  # noqa: ANN401 - as the product passes it on
-        tape = whole(*given)
-        kept = tuple(operation for operation in tape if operation.stage != stage)
-        if len(kept) == len(tape):
+    def plan_run(*given: Any) -> Plan:  # noqa: ANN401 - as the product passes it on
+        plan = whole_plan(*given)
+        kept = tuple(operation for operation in plan.program_tape if operation.stage != stage)
+        if len(kept) == len(plan.program_tape):
             raise ValueError(f"on this host no sandbox has the stage {stage}")
-        return kept
+        return replace(plan, program_tape=kept)
 
-    return mock.patch.object(plan, "program_tape", program_tape)
+    return mock.patch("sandboxd.runtime.supervisor.plan_run", plan_run)
 
 
 def play(program: Program) -> dict[str, dict[str, list[float]]]:
@@ -167,30 +244,17 @@ def play(program: Program) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def ratio(over: list[float], under: list[float]) -> Figures:
-    """Give the median ratio of the pairs, and the order statistics that hold it with 95 %."""
-    ratios = sorted(one / other for one, other in zip(over, under, strict=True))
-    count = len(ratios)
-    reach = 1.96 * math.sqrt(count) / 2  # the binomial distribution of those below the median
-    low = max(0, math.floor(count / 2 - reach) - 1)
-    return {
-        "median": round(statistics.median(ratios), 4),
-        "low": round(ratios[low], 4),
-        "high": round(ratios[count - 1 - low], 4),
-    }
-
-
 def measure() -> dict[str, Any]:
     """Run everything, print two tables."""
     print(describe_machine(found := machine()))
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         nanoseconds = play(Program.compiled_in(directory))
     times = {
         call: {place: distribution(values) for place, values in places.items()}
         for call, places in nanoseconds.items()
     }
     ratios = {
-        call: {place: ratio(places[SANDBOX], places[place]) for place in PLACES[1:]}
+        call: {place: paired_ratio(places[SANDBOX], places[place]) for place in PLACES[1:]}
         for call, places in nanoseconds.items()
     }
     print_times(times)

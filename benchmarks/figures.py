@@ -103,14 +103,13 @@ def _fence(results: dict[str, Any]) -> Iterator[Figure]:
         yield _ratio(f"{call} inside ÷ outside", over["outside"], 1.10)
 
 
-def _overshoot(results: dict[str, Any]) -> Iterator[Figure]:
-    for limit, most in (("cpu_time", 10), ("wall_time", 5)):
-        most_found = results["overshoot_ms"][limit]["max"]
-        yield _at_most(f"beyond {limit}, the worst run", most_found, most, "ms")
-    for touched, found in results["accounted_beyond_touched_mib"].items():
-        worst = max(abs(found["min"]), abs(found["max"]))
-        what = f"peak memory beyond {touched} MiB touched"
-        yield _at_most(what, worst, 0.02 * int(touched) + 1, "MiB")
+def _exactness(results: dict[str, Any]) -> Iterator[Figure]:
+    for case, found in results["beyond_limits_ms"].items():
+        most = 10 if case.startswith("cpu_time") else 5
+        yield _at_most(f"beyond {case}, the worst run", found["max"], most, "ms")
+    for case, found in results["peak_beyond_touched_mib"].items():
+        worst, mib = max(abs(found["min"]), abs(found["max"])), int(case.split()[0])
+        yield _at_most(f"peak memory beyond {case}", worst, 0.02 * mib + 1, "MiB")
 
 
 def _output(results: dict[str, Any]) -> Iterator[Figure]:
@@ -142,7 +141,7 @@ def _soak(results: dict[str, Any]) -> Iterator[Figure]:
 READERS: dict[str, Callable[[dict[str, Any]], Iterable[Figure]]] = {
     "latency": _latency,
     "load": _load,
-    "overshoot": _overshoot,
+    "exactness": _exactness,
     "slowdown": _slowdown,
     "fence": _fence,
     "output": _output,

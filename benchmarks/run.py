@@ -24,7 +24,7 @@ from history import newest
 from rich.console import Console
 from rich.table import Table
 
-OF_QUICK = ("latency", "load", "overshoot", "slowdown")
+OF_QUICK = ("latency", "load", "exactness", "slowdown")
 
 
 def main() -> None:

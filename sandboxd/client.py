@@ -23,14 +23,16 @@ from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
 
+    from sandboxd.blobs import Blobs, SyncBlobs
     from sandboxd.model.limits import Limits
     from sandboxd.model.outcome import RunResult
 
 OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),  # a connection of its own: each has one worker
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),  # a sandbox server is reached directly
@@ -53,6 +55,7 @@ class JobFields(TypedDict, total=False):
     network: Network
     merge_stderr: bool
     require: tuple[str, ...]
+    exclusive_cpus: bool
     secret_env: Mapping[str, str]
 
 
@@ -101,12 +104,12 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Open the channel; the connection is made by the first call."""
-        self._channel = (
+        self.channel: Any = (
             grpc.aio.insecure_channel(self._address, options=OPTIONS)
             if self._tls is None
             else grpc.aio.secure_channel(self._address, _channel_of(self._tls), options=OPTIONS)
         )
-        self._stub: Any = pb_grpc.RunnerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        self._stub: Any = pb_grpc.RunnerServiceStub(self.channel)  # type: ignore[no-untyped-call]  # generated
         return self
 
     async def __aexit__(
@@ -116,7 +119,7 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         """Close the channel; calls under way are cancelled, and so their jobs killed."""
-        await self._channel.close(None)
+        await self.channel.close(None)
 
     async def run(
         self, argv: Sequence[str], *, timeout: timedelta | None = None, **fields: Unpack[JobFields]
@@ -140,7 +143,7 @@ class Client:
 
     async def run_job(self, job: Job, *, timeout: timedelta | None = None) -> RunResult:
         """Run a job that is made already; as `run` in all else."""
-        response = await self._call(self._stub.Run, wire.from_job(job), timeout)
+        response = await self.call(self._stub.Run, wire.from_job(job), timeout)
         return wire.from_response(response)
 
     async def get_host(self, *, timeout: timedelta | None = None) -> wire.HostDescription:
@@ -151,14 +154,38 @@ class Client:
             TimeoutError: `timeout` passed.
 
         """
-        response = await self._call(self._stub.GetHost, pb.GetHostRequest(), timeout)
+        response = await self.call(self._stub.GetHost, pb.GetHostRequest(), timeout)
         return wire.from_host_response(response)
 
-    async def _call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
+    @property
+    def blobs(self) -> Blobs:
+        """Our blobs there."""
+        from sandboxd.blobs import Blobs  # noqa: PLC0415 - who has none need not load them
+
+        return Blobs(self)
+
+    async def call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
+        """Call any rpc of one answer, `request` being a message or pieces; for this package."""
         try:
             return await rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise _error_of(error, self._address) from None
+
+    async def receive(
+        self,
+        rpc: Any,  # noqa: ANN401 - as above
+        request: Any,  # noqa: ANN401 - the same
+        timeout: timedelta | None,
+    ) -> AsyncIterator[Any]:
+        """Call any rpc of many answers, and give them as they come; for this package."""
+        call = rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise _error_of(error, self._address) from None
+        finally:
+            call.cancel()
 
 
 class SyncClient:
@@ -172,12 +199,12 @@ class SyncClient:
 
     def __enter__(self) -> Self:
         """Open the channel; the connection is made by the first call."""
-        self._channel = (
+        self.channel: Any = (
             grpc.insecure_channel(self._address, options=OPTIONS)
             if self._tls is None
             else grpc.secure_channel(self._address, _channel_of(self._tls), options=OPTIONS)
         )
-        self._stub: Any = pb_grpc.RunnerServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        self._stub: Any = pb_grpc.RunnerServiceStub(self.channel)  # type: ignore[no-untyped-call]  # generated
         return self
 
     def __exit__(
@@ -187,7 +214,7 @@ class SyncClient:
         trace: TracebackType | None,
     ) -> None:
         """Close the channel; calls under way are cancelled, and so their jobs killed."""
-        self._channel.close()
+        self.channel.close()
 
     def run(
         self, argv: Sequence[str], *, timeout: timedelta | None = None, **fields: Unpack[JobFields]
@@ -197,7 +224,7 @@ class SyncClient:
 
     def run_job(self, job: Job, *, timeout: timedelta | None = None) -> RunResult:
         """Run a job that is made already; as `run` in all else."""
-        return wire.from_response(self._call(self._stub.Run, wire.from_job(job), timeout))
+        return wire.from_response(self.call(self._stub.Run, wire.from_job(job), timeout))
 
     def get_host(self, *, timeout: timedelta | None = None) -> wire.HostDescription:
         """Ask what the server's host offers and enforces; as `Client.get_host`, errors too."""
@@ -205,10 +232,28 @@ class SyncClient:
 
     def get_host_response(self, *, timeout: timedelta | None = None) -> pb.GetHostResponse:
         """Ask the same, and give the message as it came."""
-        response: pb.GetHostResponse = self._call(self._stub.GetHost, pb.GetHostRequest(), timeout)
+        response: pb.GetHostResponse = self.call(self._stub.GetHost, pb.GetHostRequest(), timeout)
         return response
 
-    def _call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
+    @property
+    def blobs(self) -> SyncBlobs:
+        """Our blobs there."""
+        from sandboxd.blobs import SyncBlobs  # noqa: PLC0415 - who has none need not load them
+
+        return SyncBlobs(self)
+
+    def receive(self, rpc: Any, request: Any, timeout: timedelta | None) -> Iterator[Any]:  # noqa: ANN401 - any rpc
+        """Call any rpc of many answers, and give them as they come; for this package."""
+        call = rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
+        try:
+            yield from call
+        except grpc.RpcError:
+            raise _error_of(call, self._address) from None
+        finally:
+            call.cancel()
+
+    def call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
+        """Call any rpc of one answer, `request` being a message or pieces; for this package."""
         call = rpc.future(request, timeout=_seconds(timeout), metadata=self._metadata)
         try:
             return call.result()

@@ -8,6 +8,7 @@ class               at fault               gRPC status
 `CallerError`       who calls              UNAUTHENTICATED, PERMISSION_DENIED
 `Busy`              nobody: try later      RESOURCE_EXHAUSTED
 `HostError`         the operator           UNAVAILABLE
+`BlobDamaged`       the operator's disk    DATA_LOSS
 `StageError`        us                     INTERNAL, with stage and errno
 ==================  =====================  =======================================
 
@@ -46,6 +47,12 @@ class JobError(SandboxdError):
         """Carry every violation found, so that a caller mends them all at once."""
         super().__init__("; ".join(f"{v.field}: {v.rule}" for v in violations))
         self.violations = violations
+
+
+class RequestError(JobError):
+    """A request that is no job asks for something meaningless; nothing was done."""
+
+    reason = "INVALID_REQUEST"
 
 
 class PreconditionError(SandboxdError):
@@ -96,6 +103,10 @@ class HostError(SandboxdError):
         super().__init__(f"{message}; {remedy}" if remedy else message)
         self.reason = reason
         self.remedy = remedy
+
+
+class BlobDamaged(HostError):  # noqa: N818 - what it is, as a word
+    """What is on disk is not what was stored: it is lost, and has to be stored again."""
 
 
 class StageError(SandboxdError):

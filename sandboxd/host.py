@@ -12,6 +12,8 @@ import resource
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
+from sandboxd import compiled
+from sandboxd.doctor import capacity
 from sandboxd.doctor.enforced import weaknesses
 from sandboxd.doctor.facts import Facts, enforcement_facts
 from sandboxd.errors import HostError
@@ -59,6 +61,10 @@ class Settings:
     queue_length: int = 1024
     pool_size: int | None = None
     """Blank sandboxes that may stand ready; unset: none, but some in `sandboxd serve`."""
+    compiled: bool = True
+    """Whether the compiled zygote clones sandboxes, where it has been built."""
+    shared_cpu_count: int = 0
+    """Processors that no job may have for itself (`exclusive_cpus`)."""
     cgroup: Rung | None = None
     """Forces a rung of the ladder; unset: the highest that is there."""
     id_mode: IdMode | None = None
@@ -72,9 +78,9 @@ class Settings:
     ceilings: Limits = field(default_factory=Limits)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Host:
-    """Everything about this host that a plan may depend on."""
+    """Everything about this host that a plan may depend on; equal to itself alone."""
 
     version: str
     kernel_release: str
@@ -85,7 +91,12 @@ class Host:
     memory_bytes: int
     slot_count: int
     queue_length: int
+    shared_cpu_count: int = 0
     pool_size: int = 0
+    sandbox_bound: capacity.Supply = capacity.UNBOUNDED
+    """What live sandboxes use up first here."""
+    compiled: bool = False
+    """Whether the compiled zygote clones sandboxes; the Python one does the same, only slower."""
     defaults: Limits
     ceilings: Limits
     mechanisms: Mapping[str, str]
@@ -113,6 +124,16 @@ class Host:
         return len(self.processors)
 
     @property
+    def sandbox_ceiling(self) -> int:
+        """How many sandboxes may live at once, blank ones included."""
+        return self.sandbox_bound.sandbox_count
+
+    @property
+    def pool_ceiling(self) -> int:
+        """How many blank sandboxes may stand ready beside the jobs of all slots."""
+        return max(0, self.sandbox_ceiling - self.slot_count)
+
+    @property
     def features(self) -> tuple[str, ...]:
         """The names, beside those of enforced limits, that a job may put into `require`."""
         offered = {
@@ -124,8 +145,10 @@ class Host:
         return tuple(name for name, there in offered.items() if there)
 
 
-def probe_host(settings: Settings | None = None) -> Host:
+def probe_host(settings: Settings | None = None, only_policy: str = "") -> Host:
     """Look at this host; as root, also prepare the service user's cgroups.
+
+    `only_policy` names the one that will be asked for; unset, all are read.
 
     Raises:
         HostError: jobs could not be run safely here; the text says what to do.
@@ -143,6 +166,16 @@ def probe_host(settings: Settings | None = None) -> Host:
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     own = _own_ceilings(len(processors), memory_bytes, identity.mode)
     ceilings = _merged(own, settings.ceilings)
+    supplies = capacity.supplies(
+        capacity.read_texts(tree),
+        capacity.own_limits(),
+        identity,
+        tree,
+        settings.slot_count or len(processors),
+    )
+    bound = capacity.scarcest(supplies)
+    _refuse_more_than(bound, settings)
+    slot_count = settings.slot_count or min(len(processors), bound.sandbox_count)
     directories = [str(seccomp.policies_directory()), *settings.policy_directories]
     return Host(
         version=__version__,
@@ -152,20 +185,36 @@ def probe_host(settings: Settings | None = None) -> Host:
         landlock_abi=landlock_abi,
         processors=processors,
         memory_bytes=memory_bytes,
-        slot_count=settings.slot_count or len(processors),
+        slot_count=slot_count,
         queue_length=settings.queue_length,
-        pool_size=settings.pool_size or 0,
+        shared_cpu_count=settings.shared_cpu_count,
+        pool_size=min(settings.pool_size or 0, max(0, bound.sandbox_count - slot_count)),
+        sandbox_bound=bound,
+        compiled=settings.compiled and compiled.zygote_path().exists(),
         defaults=_at_most(_merged(built_in("default"), settings.defaults), ceilings),
         ceilings=ceilings,
         mechanisms=mechanisms_for(tree),
         policies={
             name: policy_on(tree, policy)
-            for name, policy in seccomp.load_policies(directories).items()
+            for name, policy in seccomp.load_policies(directories, only_policy).items()
         },
         root_sources=host_root_sources(settings.root_binds),
         weaknesses=_weaknesses(facts),
-        facts=facts,
+        facts=replace(facts, supplies=supplies),
     )
+
+
+def _refuse_more_than(bound: capacity.Supply, settings: Settings) -> None:
+    """Refuse settings that ask for more live sandboxes than fit."""
+    for name in ("slot_count", "pool_size"):
+        wanted = getattr(settings, name) or 0
+        if wanted > bound.sandbox_count:
+            raise HostError(
+                "SANDBOXES_EXHAUSTED",
+                f"cannot have {wanted} sandboxes at once, as {name} asks: {bound.evidence} is "
+                f"enough for {bound.sandbox_count}",
+                f"{bound.mending}, or ask for fewer",
+            )
 
 
 # --- limits ---------------------------------------------------------------------------------------

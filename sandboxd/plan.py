@@ -1,7 +1,8 @@
 """The plan: everything about one job, decided before anything is forked. Pure.
 
 Compiles a job and the host's facts into id maps, cgroup values, and tapes. Read `sandbox_tape`,
-`job_tape` and `program_tape` top down: they are the order of isolation (docs/stages.md).
+`job_tape` and `_program_tape` top down: they are the order of isolation (docs/stages.md). What
+many jobs have in common is compiled once.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import posixpath
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import PreconditionError
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from sandboxd.model.job import Job
     from sandboxd.model.limits import Limits
     from sandboxd.model.policy import Policy
-    from sandboxd.model.tape import Tape
+    from sandboxd.model.tape import Operation, Tape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,28 @@ class SandboxPlan:
 
     root: str
     proc_mode: str
+    has_quota: bool = False
+    """Whether it can be held to a fraction of a processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """All of a job but its program, its input and its files: what many jobs have in common."""
+
+    limits: Limits
+    policy: str
+    root: str
+    network: Network
+    require: tuple[str, ...]
+    exclusive_cpus: bool
+    working_directory: str
+    merged: bool
+    """Whether stderr goes where stdout does."""
+    has_terminal: bool
+
+
+KINDS_KNOWN = 1024
+"""Of how many kinds of jobs, and places to run them, the plan is remembered: the latest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +100,20 @@ class Plan:
     enforced: tuple[EnforcedLimit, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    """What plans of one kind have in common."""
+
+    sandbox: SandboxPlan
+    limits: Limits
+    policy: Policy
+    cgroup_writes: tuple[cgroups.Write, ...]
+    """Those without placed files."""
+    program_tape: Tape
+    """All but the exec."""
+    enforced: tuple[EnforcedLimit, ...]
+
+
 def plan_run(
     job: Job, host: Host, processors: tuple[int, ...], filter_bytes: tuple[int, int]
 ) -> Plan:
@@ -86,39 +124,88 @@ def plan_run(
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
-    limits = limits_for(job, host)
-    policy = policy_for(job, host)
+    frame = _frame(_kind_of(job), host, processors, filter_bytes)
+    limits = frame.limits
     check_core(job, limits.core_bytes)
-    _check_nesting(policy, job, host)
-    _check_offers(job, host)
     placed = sum(_pages(len(file.content)) for file in job.files)
+    writes = frame.cgroup_writes
+    if placed:
+        writes = cgroups.writes_for(host.tree, limits, placed, processors)
     return Plan(
-        sandbox=SandboxPlan(root=job.root, proc_mode=policy.proc.value),
+        sandbox=frame.sandbox,
         limits=limits,
-        policy=policy,
+        policy=frame.policy,
         notifies=filter_bytes[1] > 0,
         processors=processors,
         watches_memory=host.tree.limits_by("memory") is None,
-        cgroup_writes=cgroups.writes_for(host.tree, limits, placed, processors),
+        cgroup_writes=writes,
         job_tape=job_tape(job, limits, placed),
-        program_tape=program_tape(job, host, limits, processors, filter_bytes),
+        program_tape=(
+            *frame.program_tape,
+            processes.execution(job.argv, {**DEFAULT_ENV, **job.env}),
+        ),
         outputs=_outputs(job),
         terminal=_terminal(job),
         files_content=b"".join(file.content for file in job.files),
-        enforced=_enforced(limits, host) + _second_fence(job, policy, host),
+        enforced=frame.enforced,
     )
 
 
-def limits_for(job: Job, host: Host) -> Limits:
-    """Give the limits that will really hold."""
-    return effective(job.limits, host.defaults, host.ceilings)
+def _kind_of(job: Job) -> _Kind:
+    return _Kind(
+        job.limits,
+        job.policy,
+        job.root,
+        job.network,
+        job.require,
+        job.exclusive_cpus,
+        job.working_directory,
+        job.merge_stderr or job.terminal is not None,
+        job.terminal is not None,
+    )
+
+
+@lru_cache(KINDS_KNOWN)
+def _frame(
+    kind: _Kind, host: Host, processors: tuple[int, ...], filter_bytes: tuple[int, int]
+) -> _Frame:
+    limits = _held(kind, host)
+    policy = host.policies[kind.policy]
+    quota = cgroups.cpu_quota_us(limits) is not None
+    return _Frame(
+        sandbox=SandboxPlan(root=kind.root, proc_mode=policy.proc.value, has_quota=quota),
+        limits=limits,
+        policy=policy,
+        cgroup_writes=cgroups.writes_for(host.tree, limits, 0, processors),
+        program_tape=_program_tape(kind, host, limits, processors, filter_bytes),
+        enforced=(
+            *_enforced(limits, host),
+            *_own_processors(kind, host, processors),
+            *_second_fence(kind, policy, host),
+        ),
+    )
+
+
+@lru_cache(KINDS_KNOWN)
+def _held(kind: _Kind, host: Host) -> Limits:
+    """Give the limits that will really hold, or refuse what this host cannot run as it asks."""
+    limits = effective(kind.limits, host.defaults, host.ceilings)
+    policy = _policy(kind.policy, host)
+    _check_nesting(policy, kind, host)
+    _check_offers(kind, host)
+    _check_processors(kind, limits, host)
+    return limits
 
 
 def policy_for(job: Job, host: Host) -> Policy:
     """Find the job's policy on this host."""
-    policy = host.policies.get(job.policy)
+    return _policy(job.policy, host)
+
+
+def _policy(name: str, host: Host) -> Policy:
+    policy = host.policies.get(name)
     if policy is None:
-        raise _unknown("POLICY_UNKNOWN", "policy", job.policy, host.policies)
+        raise _unknown("POLICY_UNKNOWN", "policy", name, host.policies)
     return policy
 
 
@@ -137,7 +224,8 @@ def sandbox_tape(host: Host, plan: SandboxPlan) -> Tape:
     init_ids = (idmap.init_ids(keep_saved=bool(host.tree.v1)),) if _has_range(host) else ()
     return (
         processes.init_signals(),
-        *cgroups.join(host.tree, "init"),  # before its ids change: v1 compares them
+        # Before its ids change: v1 compares them.
+        *cgroups.join(host.tree, "init", quota=plan.has_quota),
         *init_ids,
         *namespaces.init_process(),
         idmap.bounding_dropped(),  # here, not in the program: it is inherited, and paid ahead
@@ -162,7 +250,7 @@ def job_tape(job: Job, limits: Limits, placed_bytes: int) -> Tape:
     working_directory: Tape = ()
     if writable_place_of(job.working_directory):
         path = job.working_directory
-        working_directory = (files.make_working_directory(path, idmap.PROGRAM_ID),)
+        working_directory = (_working_directory(path),)
     offset = 0
     placed = []
     for file in job.files:
@@ -172,7 +260,7 @@ def job_tape(job: Job, limits: Limits, placed_bytes: int) -> Tape:
         offset += len(file.content)
     read_only = limits.scratch_bytes == 0 or limits.file_count == 0
     return (
-        mounts.scratch_size(size, inodes + (limits.file_count or 0)),
+        _scratch_size(size, inodes + (limits.file_count or 0)),
         *working_directory,
         *placed,
         *((mounts.scratch_read_only(),) if read_only else ()),
@@ -181,25 +269,35 @@ def job_tape(job: Job, limits: Limits, placed_bytes: int) -> Tape:
     )
 
 
-def program_tape(
-    job: Job,
+@lru_cache(KINDS_KNOWN)
+def _scratch_size(size: int, inodes: int) -> Operation:
+    return mounts.scratch_size(size, inodes)
+
+
+@lru_cache(KINDS_KNOWN)
+def _working_directory(path: str) -> Operation:
+    return files.make_working_directory(path, idmap.PROGRAM_ID)
+
+
+def _program_tape(
+    kind: _Kind,
     host: Host,
     limits: Limits,
     processors: tuple[int, ...],
     filter_bytes: tuple[int, int],
 ) -> Tape:
-    """Tape of the program: everything between fork and exec."""
-    policy = policy_for(job, host)
-    merged = job.merge_stderr or job.terminal is not None
-    descriptors = ("stdin", "stdout", "stdout" if merged else "stderr")
-    network = job.network is not Network.NONE
+    """Tape of the program: everything between fork and exec, which comes last and is the job's."""
+    policy = host.policies[kind.policy]
+    descriptors = ("stdin", "stdout", "stdout" if kind.merged else "stderr")
+    network = kind.network is not Network.NONE
+    quota = cgroups.cpu_quota_us(limits) is not None
     return (
-        *cgroups.join(host.tree, "program"),
+        *cgroups.join(host.tree, "program", quota=quota),
         *_session(host, processors),
-        *(terminals.controlling() if job.terminal else ()),
+        *(terminals.controlling() if kind.has_terminal else ()),
         *(idmap.program_ids() if _has_range(host) else ()),
         idmap.capabilities_dropped(),
-        *processes.state(descriptors, job.working_directory),
+        *processes.state(descriptors, kind.working_directory),
         *(
             landlock.scopes_only(host.landlock_abi)
             if policy.is_nested
@@ -209,7 +307,6 @@ def program_tape(
         # Only now: rulesets and listeners need a descriptor more than the program may be allowed.
         processes.rlimits(_own_rlimits(policy, limits), _process_rlimit(limits, host)),
         seccomp.filter_installed(filter_bytes[0]),
-        processes.execution(job.argv, {**DEFAULT_ENV, **job.env}),
     )
 
 
@@ -242,20 +339,20 @@ def _has_range(host: Host) -> bool:
     return host.id_mode is IdMode.RANGE
 
 
-def check_job(job: Job, host: Host) -> None:
-    """Refuse what this host cannot run as it asks.
+def check_job(job: Job, host: Host) -> Limits:
+    """Give the limits that will really hold; refuse what this host cannot run as it asks.
 
     Raises:
         JobError: a limit is out of bounds.
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
-    check_core(job, limits_for(job, host).core_bytes)
-    _check_nesting(policy_for(job, host), job, host)
-    _check_offers(job, host)
+    limits = _held(_kind_of(job), host)
+    check_core(job, limits.core_bytes)
+    return limits
 
 
-def _check_nesting(policy: Policy, job: Job, host: Host) -> None:
+def _check_nesting(policy: Policy, kind: _Kind, host: Host) -> None:
     """Refuse a sandbox for sandboxes where its limits or its init would not stand above them."""
     if not policy.is_nested:
         return
@@ -278,7 +375,7 @@ def _check_nesting(policy: Policy, job: Job, host: Host) -> None:
             "run the daemon where cgroups are delegated (systemd-run --user --scope -p "
             "Delegate=yes sandboxd serve), or use the policy 'default'",
         )
-    if "landlock" in job.require:
+    if "landlock" in kind.require:
         raise PreconditionError(
             "ENFORCEMENT_UNAVAILABLE",
             "require landlock",
@@ -288,18 +385,31 @@ def _check_nesting(policy: Policy, job: Job, host: Host) -> None:
         )
 
 
-def _check_offers(job: Job, host: Host) -> None:
-    if job.root not in host.roots:
-        raise _unknown("ROOT_UNKNOWN", "root", job.root, host.roots)
-    if job.network not in host.networks:
+def _check_offers(kind: _Kind, host: Host) -> None:
+    if kind.root not in host.roots:
+        raise _unknown("ROOT_UNKNOWN", "root", kind.root, host.roots)
+    if kind.network not in host.networks:
         offered = [network_.value for network_ in host.networks]
-        raise _unknown("NETWORK_UNAVAILABLE", "network", job.network.value, offered)
-    for name in job.require:
+        raise _unknown("NETWORK_UNAVAILABLE", "network", kind.network.value, offered)
+    for name in kind.require:
         enforced = name in names() and host.mechanisms.get(name, "none") != "none"
         if not enforced and name not in host.features:
             cause = f"cannot enforce {name!r} on this host"
             remedy = "ask GetHost (sandboxd host) for what it enforces, and how to mend the rest"
             raise PreconditionError("ENFORCEMENT_UNAVAILABLE", f"require {name}", cause, remedy)
+
+
+def _check_processors(kind: _Kind, limits: Limits, host: Host) -> None:
+    """Refuse more processors for one job alone than can ever be free; fewer it waits for."""
+    asked, most = processor_count_for(limits), host.processor_count - host.shared_cpu_count
+    if kind.exclusive_cpus and asked > most:
+        raise PreconditionError(
+            "EXCLUSIVE_CPUS_UNAVAILABLE",
+            "exclusive_cpus",
+            f"cannot give one job {asked} processors of its own: this host has {max(0, most)} that "
+            "a job may have for itself",
+            "ask for fewer (cpu_count), or as the operator lower shared_cpu_count",
+        )
 
 
 def _unknown(reason: str, kind: str, name: str, known: object) -> PreconditionError:
@@ -351,10 +461,19 @@ def _enforced(limits: Limits, host: Host) -> tuple[EnforcedLimit, ...]:
     return tuple(found)
 
 
-def _second_fence(job: Job, policy: Policy, host: Host) -> tuple[EnforcedLimit, ...]:
+def _own_processors(
+    kind: _Kind, host: Host, processors: tuple[int, ...]
+) -> tuple[EnforcedLimit, ...]:
+    if not kind.exclusive_cpus:
+        return ()
+    value = ",".join(map(str, processors))
+    return (EnforcedLimit("exclusive_cpus", value, placement_on(host.tree)),)
+
+
+def _second_fence(kind: _Kind, policy: Policy, host: Host) -> tuple[EnforcedLimit, ...]:
     """Say what Landlock holds; a job for sandboxes goes without its rights on files and TCP."""
     abi = host.landlock_abi
-    files, network = not policy.is_nested, job.network is not Network.NONE
+    files, network = not policy.is_nested, kind.network is not Network.NONE
     held = landlock.held(abi, files=files, network=network)
     fence = (EnforcedLimit("landlock", held, f"Landlock ABI {abi}"),) if held else ()
     if files and held:

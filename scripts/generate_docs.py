@@ -40,6 +40,42 @@ DERIVED = {
 HOST_CEILINGS = {"memory_bytes": "the host's memory", "cpu_count": "the host's processors"}
 """Ceilings that a host takes from itself rather than from the table; see `probe_host`."""
 
+EXACTNESS = """\
+## Processors of its own
+
+`exclusive_cpus` is a switch of the job: no other job of this daemon runs on its `cpu_count`
+processors (a fraction takes a whole one) as long as it does. What else the host does may still
+run there, and two processors may be the threads of one core.
+
+- A job that cannot have them yet waits, and the wait is `queue_time`. It claims as many as it
+  needs: nobody who comes later is put there, so it waits for no job but those that came before
+  it, at the most for their `wall_time`. Jobs that come later wait only where they need what is
+  claimed.
+- Nobody holds a processor while he waits, so no two jobs can wait for one another.
+- A job may have all processors for itself; then everybody else waits until it has ended. An
+  operator who does not want that keeps some back: `shared_cpu_count` (docs/operating.md). More
+  than is left is refused at once, as EXCLUSIVE_CPUS_UNAVAILABLE.
+
+## How exact it is
+
+`benchmarks/exactness.py` measures all of this.
+
+- `cpu_time` is that of all processes of the job, waited for or not. The kernel brings its account
+  up to date at its own ticks (4 ms at 250 Hz), and the daemon looks at the earliest moment at
+  which the limit can be reached. Counted are also the last steps before exec, below 1 ms.
+- `wall_time` runs from exec to the end. With more jobs at once than there are processors, a
+  program that has been killed still needs a turn on a processor to end.
+- `peak_memory_bytes` is what the kernel charged to the job at once: pages that it touched, and
+  also files that it wrote to the writable places (they lie in memory, and count until they are
+  removed), files that it was the first to read, page tables, buffers of sockets, and what lies in
+  its pipes: at most 1 MiB for each stream of output. The kernel charges up to 64 pages ahead for
+  each processor.
+- `queue_time`, `setup_time` and `wall_time` follow one another without a gap. Bringing files back
+  and removing the sandbox are in none of them.
+- What init and the daemon do for a job, such as draining its output, is charged to neither its
+  `cpu_time` nor its memory.
+"""
+
 PURPOSES = {
     "private_mounts": "nothing that is mounted here reaches the host",
     "root_tmpfs": "the root is a small tmpfs of its own",
@@ -149,6 +185,7 @@ def limits_page() -> str:
             "|---|---|---|---|",
             *held,
             "",
+            EXACTNESS,
         ]
     )
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandboxd.cli.values import parse_duration, parse_limit
+from sandboxd.cli.values import parse_duration, parse_limit, parse_size
 from sandboxd.errors import HostError
 from sandboxd.host import Settings
 from sandboxd.identity import IdMode
@@ -41,6 +41,14 @@ class Config:
     """The files of TLS, by the names of `TlsFiles`; unset: TCP is without, on loopback alone."""
     audit: str | None = None
     """Where the audit goes; unset: to stderr."""
+    workers: int = 1
+    """How many processes serve."""
+    blobs: str | None = None
+    """The directory of blobs; unset: none are kept."""
+    blob_bytes: int = 10 << 30
+    """What all blobs may have together."""
+    blob_ttl: timedelta | None = None
+    """How long a blob stays that nobody uses; unset: until room is needed."""
     settings: Settings = field(default_factory=Settings)
 
 
@@ -75,10 +83,16 @@ def default_socket() -> str:
 def as_toml(config: Config) -> str:
     """Write a configuration as the file that would give it."""
     lines = [f"listen = {_toml(list(config.listen))}"]
+    if config.workers != 1:
+        lines.append(f"workers = {config.workers}")
     if config.grace is not None:
         lines.append(f'grace = "{_seconds(config.grace)}"')
-    paths = {"callers": config.callers, "audit": config.audit}
+    paths = {"callers": config.callers, "audit": config.audit, "blobs": config.blobs}
     lines += [f"{name} = {_toml(path)}" for name, path in paths.items() if path is not None]
+    if config.blobs is not None:
+        lines.append(f"blob_bytes = {config.blob_bytes}")
+    if config.blob_ttl is not None:
+        lines.append(f'blob_ttl = "{_seconds(config.blob_ttl)}"')
     tables = {"defaults": config.settings.defaults, "ceilings": config.settings.ceilings}
     for name, value in asdict(config.settings).items():
         if name not in tables and value not in {None, ()}:
@@ -98,6 +112,8 @@ def _toml(value: Any) -> str:  # noqa: ANN401 - any configuration value
         return f'"{_seconds(value)}"'
     if isinstance(value, (Rung, IdMode)):
         return f'"{value.value}"'
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str):
@@ -119,6 +135,10 @@ def _scalars() -> list[str]:
         "grace",
         "callers",
         "audit",
+        "workers",
+        "blobs",
+        "blob_bytes",
+        "blob_ttl",
         *(f.name for f in fields(Settings) if f.name not in tables),
     ]
 
@@ -137,7 +157,7 @@ def _read(path: str | None) -> dict[str, Any]:
 
 
 def _config(table: dict[str, Any]) -> Config:
-    known = {"listen", "grace", "callers", "tls", "audit", *(f.name for f in fields(Settings))}
+    known = {f.name for f in (*fields(Config), *fields(Settings))} - {"settings"}
     if unknown := set(table) - known:
         names = ", ".join(sorted(known))
         raise _invalid(f"cannot use the setting {min(unknown)!r}; known are: {names}")
@@ -146,12 +166,17 @@ def _config(table: dict[str, Any]) -> Config:
         grace = table.pop("grace", None)
         callers, audit = table.pop("callers", None), table.pop("audit", None)
         tls = table.pop("tls", None)
+        workers = _setting("workers", table.pop("workers", 1))
+        own = ("blobs", "blob_bytes", "blob_ttl")
+        blobs = {name: _setting(name, table.pop(name)) for name in own if name in table}
         return Config(
             listen=(listen,) if isinstance(listen, str) else tuple(listen),
             grace=None if grace is None else _duration(grace),
             callers=None if callers is None else str(callers),
             audit=None if audit is None else str(audit),
             tls=None if tls is None else _tls(tls),
+            workers=workers,
+            **blobs,
             settings=Settings(**{name: _setting(name, value) for name, value in table.items()}),
         )
     except (ValueError, TypeError, AttributeError) as error:
@@ -167,21 +192,36 @@ def _setting(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has i
 
 def _parsed(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has its type
     match name:
-        case "slot_count" | "queue_length" | "pool_size":
-            number = int(value)
-            if number < (1 if name == "slot_count" else 0):
-                raise ValueError(f"{number} is too small")
-            return number
-        case "cgroup":
-            return value if isinstance(value, Rung) else Rung(value)
-        case "id_mode":
-            return value if isinstance(value, IdMode) else IdMode(value)
+        case "slot_count" | "workers":
+            return _count(value, least=1)
+        case "queue_length" | "pool_size" | "shared_cpu_count":
+            return _count(value, least=0)
+        case "blob_bytes":
+            return parse_size(str(value))
+        case "blob_ttl":
+            return _duration(value)
+        case "cgroup" | "id_mode":
+            return {"cgroup": Rung, "id_mode": IdMode}[name](getattr(value, "value", value))
         case "defaults" | "ceilings":
             return _limits(value)
         case "policy_directories" | "root_binds":
             return (value,) if isinstance(value, str) else tuple(value)
         case _:
-            return str(value)
+            return _switch(value) if name == "compiled" else str(value)
+
+
+def _count(value: Any, least: int) -> int:  # noqa: ANN401 - each setting has its type
+    number = int(value)
+    if number < least:
+        raise ValueError(f"{number} is less than {least}")
+    return number
+
+
+def _switch(value: Any) -> bool:  # noqa: ANN401 - each setting has its type
+    known = {"true": True, "false": False}
+    if (text := str(value).lower()) not in known:
+        raise ValueError(f"{value!r} is neither true nor false")
+    return known[text]
 
 
 def _limits(values: dict[str, Any]) -> Limits:

@@ -38,6 +38,7 @@ _JOB = (
     _limit_option("--open-files", "open_file_count", "Open descriptors of one process."),
     _limit_option("--stack", "stack_bytes", "Stack of one process."),
     _limit_option("--cpus", "cpu_count", "Processors; fractions are allowed."),
+    click.option("--exclusive-cpus", is_flag=True, help="No other job runs on them meanwhile."),
     click.option("--stop-on-output", is_flag=True, help="Kill it when --output is passed."),
     click.option("--policy", default="default", show_default=True, help="Seccomp policy."),
     click.option("--root", default="host", show_default=True, help="File system that it sees."),
@@ -108,6 +109,7 @@ def job_from(
         merge_stderr=options["merge_stderr"],
         terminal=terminal,
         require=options["require"],
+        exclusive_cpus=options["exclusive_cpus"],
     )
 
 
@@ -117,7 +119,8 @@ def host_from(options: dict[str, Any]) -> Host:
     from sandboxd.host import probe_host  # noqa: PLC0415 - the same
 
     given = {name: options[name] for name in ("cgroup", "id_mode", "root_binds")}
-    return probe_host(load(options["config_path"], os.environ, given).settings)
+    settings = load(options["config_path"], os.environ, given).settings
+    return probe_host(settings, options["policy"])
 
 
 def _stdin(source: str | None) -> bytes:

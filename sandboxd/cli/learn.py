@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
 @click.argument("argv", nargs=-1, required=True, metavar="-- PROGRAM [ARG...]")
 def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - click's options
     """Run one job and print the draft."""
-    from sandboxd.plan import policy_for  # noqa: PLC0415 - `--help` must stay fast
+    import asyncio  # noqa: PLC0415 - `--help` must stay fast
+
+    from sandboxd.plan import policy_for  # noqa: PLC0415 - the same
     from sandboxd.runtime.learning import Learner, draft  # noqa: PLC0415 - the same
 
     job, host = job_from(argv, options), host_from(options)

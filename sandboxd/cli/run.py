@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ import click
 
 from sandboxd.cli.credentials import credential_options, credentials
 from sandboxd.cli.jobs import host_from, host_options, job_from, job_options
-from sandboxd.cli.keeping import Writer, keep
+from sandboxd.cli.keeping import keep
 from sandboxd.errors import SandboxdError
 from sandboxd.model.outcome import (
     Exited,
@@ -125,33 +124,17 @@ def _as_service_user(job: Job, options: dict[str, Any]) -> RunResult:
 
 
 def _run(job: Job, options: dict[str, Any]) -> RunResult:
-    try:
-        return asyncio.run(_run_async(job, options))
-    except asyncio.CancelledError:
-        raise click.Abort from None
-
-
-async def _run_async(job: Job, options: dict[str, Any]) -> RunResult:
     if options["address"]:
-        from sandboxd.client import Client  # noqa: PLC0415 - `run` alone needs no gRPC
+        from sandboxd.client import SyncClient  # noqa: PLC0415 - `run` alone needs no gRPC
 
-        async with Client(options["address"], **credentials(options)) as client:
-            return await client.run_job(job)
-    from sandboxd.runtime.supervisor import Supervisor  # noqa: PLC0415 - --help must stay fast
+        with SyncClient(options["address"], **credentials(options)) as client:
+            return client.run_job(job)
+    from sandboxd.runtime.launching import launched_ahead  # noqa: PLC0415 - --help must stay fast
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _cancel, asyncio.current_task())
-    writer = Writer()
-    on_output = None if options["as_json"] else writer.write
-    async with Supervisor(host_from(options)) as supervisor:
-        if job.terminal is None:
-            result = await supervisor.run(job, on_output=on_output)
-        else:
-            from sandboxd.cli.terminal import joined  # noqa: PLC0415 - only then
+    with launched_ahead() as launched:
+        from sandboxd.cli.running import run_here  # noqa: PLC0415 - while the launcher starts
 
-            with joined() as join:
-                result = await supervisor.run(job, on_output=on_output, on_terminal=join)
-    writer.finish()
-    return result
+        return run_here(job, options, launched)
 
 
 def _terminal(options: dict[str, Any]) -> Terminal | None:
@@ -162,11 +145,6 @@ def _terminal(options: dict[str, Any]) -> Terminal | None:
     from sandboxd.cli.terminal import own_terminal  # noqa: PLC0415 - only then
 
     return own_terminal()
-
-
-def _cancel(task: asyncio.Task[Any] | None) -> None:
-    if task is not None:
-        task.cancel()
 
 
 def _print_json(result: RunResult) -> None:

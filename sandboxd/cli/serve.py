@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandboxd.host import Host
+    from sandboxd.identity import Identity
 
 log = logging.getLogger("sandboxd")
 
@@ -27,6 +28,7 @@ POOL_PER_PROCESSOR = 2
 
 @click.command(help="Serve jobs over gRPC until SIGTERM or SIGINT, which drains.")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="unix:PATH or HOST:PORT; repeat.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that serve.")
 @click.option("--slots", "slot_count", type=click.IntRange(min=1), help="Jobs at once.")
 @click.option("--pool", "pool_size", type=click.IntRange(min=0), help="Sandboxes made ahead.")
 @click.option("--queue", "queue_length", type=click.IntRange(min=0), help="Jobs that may wait.")
@@ -35,76 +37,118 @@ POOL_PER_PROCESSOR = 2
 @click.option("--ids", "id_mode", help="Force an id mode: range, single.")
 @click.option("--callers", help="File that says who may call.")
 @click.option("--audit", help="File to which a line of JSON is added for each job; unset: stderr.")
+@click.option("--blobs", help="Directory to keep blobs in; unset: none are kept.")
+@click.option("--blob-bytes", help="What all blobs may have together (10GiB).")
+@click.option(
+    "--blob-ttl", help="How long an unused blob stays (24h); unset: until room is needed."
+)
 @click.option("--service-user", help="Whom to become when started as root.")
 @click.option("--policies", "policy_directories", multiple=True, help="Directory of own policies.")
 @click.option("--root-bind", "root_binds", multiple=True, help="Further directory jobs may read.")
 @click.option("--config", "config_path", help="Configuration file.")
 @click.option("--print-config", is_flag=True, help="Print the effective configuration and exit.")
-def command(config_path: str | None, *, print_config: bool, **options: Any) -> None:  # noqa: ANN401
-    """Serve until told to leave."""
+@click.option("--seat", hidden=True, help="Serve as one of several workers; their parent's word.")
+def command(
+    config_path: str | None,
+    seat: str | None,
+    *,
+    print_config: bool,
+    **options: Any,  # noqa: ANN401 - click's options
+) -> int:
+    """Serve until told to leave; give the exit code."""
     config = load(config_path, os.environ, options)
+    config = replace(config, listen=config.listen or (default_socket(),))
     if print_config:
-        click.echo(as_toml(replace(config, listen=config.listen or (default_socket(),))))
-        return
+        click.echo(as_toml(config))
+        return 0
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(_serve(config))
+        if config.workers > 1 and seat is None:
+            return asyncio.run(_oversee(config))
+        asyncio.run(_serve(config, seat))
     except KeyboardInterrupt:
         raise click.Abort from None
+    return 0
 
 
-async def _serve(config: Config) -> None:
+async def _oversee(config: Config) -> int:
+    from sandboxd.cli.parent import oversee  # noqa: PLC0415 - `--help` must stay fast
+
+    mode = _directory_mode(config)
+    return await oversee(config, lambda address, who: _make_way_for(address, who, mode))
+
+
+async def _serve(config: Config, seat_text: str | None) -> None:
     # Imported before root is given up: the interpreter may lie where the service user cannot read.
-    from sandboxd.host import probe_host  # noqa: PLC0415 - `--help` must stay fast
+    from sandboxd.cli.keptblobs import kept_blobs, make_place  # noqa: PLC0415 - `--help` must stay fast
+    from sandboxd.host import probe_host  # noqa: PLC0415 - the same
     from sandboxd.runtime.supervisor import Supervisor  # noqa: PLC0415 - the same
     from sandboxd.server import audit  # noqa: PLC0415 - the same
+    from sandboxd.server.parts import part_of  # noqa: PLC0415 - the same
+    from sandboxd.server.seat import Seat  # noqa: PLC0415 - the same
     from sandboxd.server.serving import Server  # noqa: PLC0415 - the same
     from sandboxd.server.systemd import Manager, take_socket  # noqa: PLC0415 - the same
     from sandboxd.server.tls import TlsFiles  # noqa: PLC0415 - the same
 
     manager, waiting = Manager.of(os.environ), take_socket(os.environ)
     settings = config.settings
-    if settings.pool_size is None:
-        settings = replace(settings, pool_size=POOL_PER_PROCESSOR * len(os.sched_getaffinity(0)))
     host = probe_host(settings)
-    listen = config.listen or (default_socket(),)
-    for address in listen:
-        _make_way_for(address, host, 0o711 if config.callers else 0o700)
+    if settings.pool_size is None:
+        usual = POOL_PER_PROCESSOR * host.processor_count
+        host = replace(host, pool_size=min(usual, host.pool_ceiling))
+    seat = Seat.taken(seat_text, config.workers) if seat_text else None
+    if seat:
+        host = part_of(host, seat.index, seat.count)
+    else:
+        for address in config.listen:
+            _make_way_for(address, host.identity, _directory_mode(config))
+    if config.blobs:
+        make_place(config.blobs, host)
     async with Supervisor(host) as supervisor:  # from here on we are the service user
         supervisor.keep_ready(host.slot_count)
         audit.write_to(audit.AuditFile(config.audit) if config.audit else logging.StreamHandler())
-        async with Server(
-            supervisor,
-            listen,
-            grace=config.grace,
-            manager=manager,
-            waiting=waiting,
-            callers=config.callers,
-            tls=TlsFiles(**config.tls) if config.tls else None,
-        ) as server:
-            _announce(host, server.addresses, has_callers=config.callers is not None)
-            await server.serve()
+        with kept_blobs(config) as blobs:
+            async with Server(
+                supervisor,
+                config.listen,
+                grace=config.grace,
+                manager=manager,
+                waiting=waiting,
+                callers=config.callers,
+                tls=TlsFiles(**config.tls) if config.tls else None,
+                seat=seat,
+                orders=await seat.ask_orders() if seat else None,
+                blobs=blobs,
+            ) as server:
+                if seat is None or seat.index == 0:
+                    _announce(host, server.addresses, has_callers=config.callers is not None)
+                if seat is None:
+                    log.info("serving on %s as uid %d", ", ".join(server.addresses), os.getuid())
+                await server.serve()
 
 
 def _announce(host: Host, addresses: Sequence[str], *, has_callers: bool) -> None:
-    """Log what is weaker here, and where we serve."""
+    """Log what is weaker here."""
     for weakness in host.weaknesses:
         log.warning("weaker: %s: %s", weakness.subject, weakness.cause)
     for address in () if has_callers else addresses:
         if not address.startswith("unix:"):
             log.warning("weaker: %s: every user of this machine may call; name callers", address)
-    log.info("serving on %s as uid %d", ", ".join(addresses), os.getuid())
 
 
-def _make_way_for(address: str, host: Host, mode: int) -> None:
+def _directory_mode(config: Config) -> int:
+    return 0o711 if config.callers else 0o700
+
+
+def _make_way_for(address: str, identity: Identity, mode: int) -> None:
     """As root: make the directory of the service user's socket, and give it away.
 
     One that is there already stays as it is: root gives nothing away that it has not just made.
     """
-    if not address.startswith("unix:") or not host.identity.started_as_root:
+    if not address.startswith("unix:") or not identity.started_as_root:
         return
     directory = Path(address.removeprefix("unix:")).absolute().parent
-    uid, gid = host.identity.uid, host.identity.gid
+    uid, gid = identity.uid, identity.gid
     try:
         directory.mkdir(mode)
     except FileExistsError:

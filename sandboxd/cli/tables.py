@@ -31,6 +31,7 @@ def print_host(response: pb.GetHostResponse) -> None:
         ("landlock ABI", host.landlock_abi),
         ("processors", host.processor_count),
         ("slots", host.slot_count),
+        ("workers", host.worker_count or 1),
         ("roots", ", ".join(host.roots)),
         ("networks", ", ".join(network.value for network in host.networks)),
         ("policies", ", ".join(host.policies)),

@@ -38,11 +38,12 @@ CHECKS: Checks = {
         measured.processes,
         measured.pid_max,
         measured.threads_max,
-        measured.keyrings,
+        measured.sandboxes,
         measured.swap,
         measured.smt,
         measured.governor,
         measured.huge_pages,
+        measured.compiled,
         measured.core_pattern,
     ),
 }

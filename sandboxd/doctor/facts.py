@@ -12,12 +12,14 @@ import resource
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandboxd.compiled import zygote_path
 from sandboxd.identity import parse_map
 from sandboxd.kernel.idmap import Range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandboxd.doctor.capacity import Supply
     from sandboxd.identity import Identity, IdMode
     from sandboxd.kernel.cgroups import Rung, Tree
     from sandboxd.kernel.idmap import Map
@@ -105,11 +107,15 @@ class Facts:
     open_files: int = resource.RLIM_INFINITY
     processes: int = resource.RLIM_INFINITY
     """Hard limits; RLIM_INFINITY is none."""
+    supplies: tuple[Supply, ...] = ()
+    """What bounds live sandboxes."""
     libseccomp: str | None = None
     swaps: tuple[str, ...] = ()
     smt: str | None = None
     governors: frozenset[str] = frozenset()
     huge_pages: str | None = None
+    compiled: bool = True
+    """Whether the compiled zygote has been built, where it may be executed."""
 
     tried: Mapping[str, int] = field(default_factory=dict)
     """The steps of `steps.py` that were tried in a child: 0, or the errno of the last one."""
@@ -184,6 +190,7 @@ def gather(base: Facts, slot_count: int = 1) -> Facts:
             if (text := _read(f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor"))
         ),
         huge_pages=_chosen(_read("/sys/kernel/mm/transparent_hugepage/enabled")),
+        compiled=os.access(zygote_path(), os.X_OK),
     )
 
 

@@ -34,7 +34,7 @@ SUSPECTS: dict[str, tuple[str, ...]] = {
     "bind_mounts": ("kernel", "apparmor", "bind_mounts"),
     "proc": ("proc_mounted", "proc"),
     "devpts": ("devpts",),
-    "keyring": ("keyrings", "own_seccomp", "keyring"),
+    "keyring": ("sandboxes", "own_seccomp", "keyring"),
     "landlock": ("own_seccomp",),
     "seccomp": ("seccomp",),
     "import": ("libseccomp",),

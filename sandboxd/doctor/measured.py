@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 from typing import TYPE_CHECKING
 
+from sandboxd.doctor.capacity import scarcest
 from sandboxd.doctor.finding import Graded, failed, passed, weak
-from sandboxd.identity import IdMode
 from sandboxd.model.limits import DESCRIPTORS_PER_SANDBOX, SPARE_DESCRIPTORS, built_in
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 SPARE_PROCESSES = 1024
 """What else runs on a host."""
-SPARE_KEYRINGS = 8
 
 
 def _processes_at_once(facts: Facts) -> int:
@@ -70,15 +69,15 @@ def open_files(facts: Facts) -> Graded:
     return passed(evidence)
 
 
-def keyrings(facts: Facts) -> Graded:
-    """Each sandbox has a keyring; the kernel limits those of one user."""
-    value = facts.sysctls.get("kernel.keys.maxkeys", "")
-    needed = facts.slot_count + SPARE_KEYRINGS
-    shared = facts.identity is not None and facts.identity.mode is IdMode.SINGLE
-    evidence = f"kernel.keys.maxkeys = {value or 'unreadable'}"
-    if shared and value.isdecimal() and int(value) < needed:
-        text = f"all jobs share one user, and {facts.slot_count} at once need {needed} keyrings"
-        return weak(evidence, text, f"sudo sysctl -w kernel.keys.maxkeys={max(2000, needed)}")
+def sandboxes(facts: Facts) -> Graded:
+    """Count what live sandboxes use up: see `capacity`."""
+    if not facts.supplies:
+        return passed("not looked at")
+    bound = scarcest(facts.supplies)
+    evidence = f"{bound.sandbox_count} may live at once, by {bound.evidence}"
+    if bound.sandbox_count <= facts.slot_count:
+        text = f"{facts.slot_count} jobs at once leave no room for sandboxes made ahead"
+        return weak(evidence, text, bound.mending)
     return passed(evidence)
 
 
@@ -121,6 +120,17 @@ def huge_pages(facts: Facts) -> Graded:
             "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
         )
     return passed(evidence)
+
+
+def compiled(facts: Facts) -> Graded:
+    """Sandboxes are cloned from a compiled process, or, slower, from a Python one."""
+    if facts.compiled:
+        return passed("the compiled zygote has been built")
+    return weak(
+        "there is no compiled zygote, or it lies on a file system that is mounted noexec",
+        "every job takes some milliseconds more; it is held no less",
+        "install gcc and libc6-dev, then sandboxd again (python -m sandboxd.compiled builds it)",
+    )
 
 
 def core_pattern(facts: Facts) -> Graded:

@@ -1,22 +1,24 @@
 """Control groups: four rungs of a ladder behind one small interface.
 
-Decides where a sandbox's cgroups lie and what is written into them. Does the making, reading,
-killing and removing. Never moves a process: programs are cloned into their leaf (v2), or write
-themselves into it while they are still ours (v1, whose `tasks` file does not wait).
+Decides where a sandbox's cgroups lie and what is written into them; `places` makes, reads and
+removes them. Does what the processes inside do themselves. Never moves a process: programs are
+cloned into their leaf (v2), or write themselves into it while they are still ours (v1, whose
+`tasks` file does not wait).
 
-Layout, in every hierarchy: ``<tree>/<sandbox>/{init,program}``. The sandbox's own directory bounds
-the whole, so that nothing in it is unbounded; the program's leaf carries the job's limits. Init is
-in a leaf of its own, or the kernel could be made to kill it for what the program allocated.
+Layout: ``<tree>/<sandbox>`` bounds the whole, so that nothing in it is unbounded, and the program's
+leaf carries the job's limits. Where only the program is counted (v1's pids, cpu, cpuacct) that is
+one directory. Init is never in the program's leaf, or the kernel could be made to kill it for what
+the program allocated: in v1 it is in the sandbox's directory, in v2, whose inner directories hold
+no process, in a leaf of its own. Each directory costs as much as the rest of a small job's cgroup
+work: so there is none that nothing needs.
 """
 
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from sandboxd.kernel import syscalls
 from sandboxd.model.tape import Operation, Verb, descriptor
 
 if TYPE_CHECKING:
@@ -75,17 +77,33 @@ class Write(NamedTuple):
     value: str
 
 
-def directories_for(tree: Tree) -> tuple[tuple[str, str], ...]:
-    """Name the directories of one sandbox as (hierarchy, path below it), parents first.
+def hierarchies_for(tree: Tree, *, quota: bool) -> tuple[str, ...]:
+    """Name the hierarchies in which a sandbox has a place.
 
-    Only memory and the v2 tree need a leaf for init: elsewhere init need not be counted.
+    v1's cpu only holds fractions of a processor (`quota`), and v2 counts processor time, too.
     """
+    needless = {"cpuacct"} if tree.unified else set()
+    return tuple(n for n in tree.paths if n not in (needless if quota else {*needless, "cpu"}))
+
+
+def leaf_for(hierarchy: str, process: str) -> str | None:
+    """Give the path of ``init``'s or the ``program``'s leaf below a sandbox's directory.
+
+    None where that process is not counted.
+    """
+    if hierarchy == UNIFIED:
+        return process
+    if hierarchy == "memory":
+        return "program" if process == "program" else ""
+    return "" if process == "program" else None
+
+
+def directories_for(tree: Tree, *, quota: bool) -> tuple[tuple[str, str], ...]:
+    """Name the directories of one sandbox as (hierarchy, path below it), parents first."""
     found = []
-    for hierarchy in tree.paths:
-        found.append((hierarchy, ""))
-        if hierarchy in {UNIFIED, "memory"}:
-            found.append((hierarchy, "init"))
-        found.append((hierarchy, "program"))
+    for hierarchy in hierarchies_for(tree, quota=quota):
+        leaves = (leaf_for(hierarchy, process) for process in ("init", "program"))
+        found += [(hierarchy, ""), *((hierarchy, leaf) for leaf in leaves if leaf)]
     return tuple(found)
 
 
@@ -130,10 +148,10 @@ def _v1_writes(tree: Tree, limits: Limits, placed_bytes: int) -> Iterator[Write]
         tcp = "program/memory.kmem.tcp.limit_in_bytes"
         yield Write("memory", tcp, str(limits.memory_bytes))
     if "pids" in tree.paths:
-        yield Write("pids", "program/pids.max", str(limits.process_count))
+        yield Write("pids", "pids.max", str(limits.process_count))
     if "cpu" in tree.paths and (quota := cpu_quota_us(limits)):
-        yield Write("cpu", "program/cpu.cfs_period_us", str(CPU_PERIOD_US))
-        yield Write("cpu", "program/cpu.cfs_quota_us", str(quota))
+        yield Write("cpu", "cpu.cfs_period_us", str(CPU_PERIOD_US))
+        yield Write("cpu", "cpu.cfs_quota_us", str(quota))
 
 
 def cpu_quota_us(limits: Limits) -> int | None:
@@ -147,166 +165,24 @@ def cpu_quota_us(limits: Limits) -> int | None:
     return max(1000, int(count * CPU_PERIOD_US))
 
 
-def join_descriptors(tree: Tree, leaf: str) -> tuple[str, ...]:
-    """Name the `tasks` descriptors through which a process enters its v1 leaves."""
-    hierarchies = {hierarchy for hierarchy, path in directories_for(tree) if path == leaf}
-    return tuple(f"{name}/{leaf}/tasks" for name in tree.v1 if name in hierarchies)
+def join_descriptors(tree: Tree, process: str, *, quota: bool) -> dict[str, tuple[str, str]]:
+    """Name the `tasks` files through which a process enters its v1 leaves, by descriptor."""
+    found = {}
+    for hierarchy in hierarchies_for(tree, quota=quota):
+        leaf = leaf_for(hierarchy, process)
+        if hierarchy != UNIFIED and leaf is not None:
+            path = f"{leaf}/tasks" if leaf else "tasks"
+            found[f"{hierarchy}/{process}/tasks"] = (hierarchy, path)
+    return found
 
 
-def join(tree: Tree, leaf: str) -> tuple[Operation, ...]:
+def join(tree: Tree, process: str, *, quota: bool) -> tuple[Operation, ...]:
     """Enter this process's v1 leaves; in v2 the clone has done it already."""
-    names = join_descriptors(tree, leaf)
-    if not names:
-        return ()
-    return (Operation(f"{leaf}_cgroup", "join_cgroups", tuple(descriptor(n) for n in names)),)
+    fds = tuple(descriptor(name) for name in join_descriptors(tree, process, quota=quota))
+    return (Operation(f"{process}_cgroup", "join_cgroups", fds),) if fds else ()
 
 
 # --- do -------------------------------------------------------------------------------------------
-
-
-class CgroupUsage(NamedTuple):
-    """What a program's leaf has counted; None where this rung cannot tell."""
-
-    cpu_time: timedelta | None
-    user_time: timedelta | None
-    system_time: timedelta | None
-    peak_memory_bytes: int | None
-    peak_process_count: int | None
-    oom_kill_count: int
-    throttled_time: timedelta
-    processes_refused: bool
-
-
-_OPTIONAL = {"memsw", "swap", "kmem"}
-
-
-class SandboxCgroup:
-    """The cgroups of one sandbox, from `create` to `remove`."""
-
-    def __init__(self, tree: Tree, name: str) -> None:
-        """Describe where they will lie; makes nothing yet."""
-        self._tree = tree
-        self._paths = {hierarchy: f"{path}/{name}" for hierarchy, path in tree.paths.items()}
-
-    def create(self) -> None:
-        """Make all directories; on a failure none is left."""
-        made: list[str] = []
-        try:
-            for hierarchy, path in directories_for(self._tree):
-                directory = self._join(hierarchy, path)
-                os.mkdir(directory)
-                made.append(directory)
-        except OSError:
-            for directory in reversed(made):
-                os.rmdir(directory)
-            raise
-
-    def write(self, writes: tuple[Write, ...]) -> None:
-        """Write limits; what a kernel does not account it has no file for, and nothing to limit."""
-        for write in writes:
-            try:
-                _write(self._join(write.hierarchy, write.file), write.value)
-            except FileNotFoundError:
-                if not _OPTIONAL & set(write.file.split(".")):
-                    raise
-
-    def open_descriptors(self) -> dict[str, int]:
-        """Open what zygote and init need to place processes; the caller closes them.
-
-        ``sandbox``: the v2 directory, whose leaves the zygote opens and hands to the sandbox's own
-        root. ``<controller>/<leaf>/tasks``: opened here because v1 checks the opener.
-        """
-        fds: dict[str, int] = {}
-        try:
-            if self._tree.unified:
-                path = self._join(UNIFIED, "")
-                fds["sandbox"] = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            for leaf in ("init", "program"):
-                for name in join_descriptors(self._tree, leaf):
-                    hierarchy, rest = name.split("/", 1)
-                    fds[name] = os.open(self._join(hierarchy, rest), os.O_WRONLY | os.O_CLOEXEC)
-        except OSError:
-            for fd in fds.values():
-                os.close(fd)
-            raise
-        return fds
-
-    def kill(self) -> bool:
-        """Kill all of the program's processes at once; False where only init can do it."""
-        if not self._tree.unified:
-            return False
-        try:
-            _write(self._join(UNIFIED, "program/cgroup.kill"), "1")
-        except FileNotFoundError:  # Linux before 5.14
-            return False
-        return True
-
-    def cpu_time(self) -> timedelta | None:
-        """Read the processor time used so far by the program; None where this rung cannot tell."""
-        if self._tree.unified:
-            stat = _read_pairs(self._join(UNIFIED, "program/cpu.stat"))
-            return timedelta(microseconds=stat["usage_usec"])
-        if "cpuacct" in self._paths:
-            nanoseconds = int(_read(self._join("cpuacct", "program/cpuacct.usage")))
-            return timedelta(microseconds=nanoseconds // 1000)
-        return None
-
-    def usage(self) -> CgroupUsage:
-        """Read everything that the leaf counted."""
-        cpu: timedelta | None
-        user = system = peak = peak_processes = None
-        throttled = timedelta()
-        if self._tree.unified:
-            stat = _read_pairs(self._join(UNIFIED, "program/cpu.stat"))
-            cpu = timedelta(microseconds=stat["usage_usec"])
-            user = timedelta(microseconds=stat["user_usec"])
-            system = timedelta(microseconds=stat["system_usec"])
-            throttled = timedelta(microseconds=stat.get("throttled_usec", 0))
-        elif (cpu := self.cpu_time()) is not None:
-            user = _ticks(self._join("cpuacct", "program/cpuacct.usage_user"))
-            system = _ticks(self._join("cpuacct", "program/cpuacct.usage_sys"))
-        oom_kills = 0
-        refused = False
-        if memory := self._tree.limits_by("memory"):
-            v2 = memory == "cgroup2"
-            peak_file = "memory.peak" if v2 else "memory.max_usage_in_bytes"
-            peak = self._number("memory", v2, peak_file)
-            events = "memory.events" if v2 else "memory.oom_control"
-            oom_kills = self._pairs("memory", v2, events).get("oom_kill", 0)
-        if pids := self._tree.limits_by("pids"):
-            v2 = pids == "cgroup2"
-            refused = self._pairs("pids", v2, "pids.events").get("max", 0) > 0
-            peak_processes = self._number("pids", v2, "pids.peak")
-        if self._tree.limits_by("cpu") == "cgroup1":
-            stat = self._pairs("cpu", False, "cpu.stat")  # noqa: FBT003 - not v2
-            throttled = timedelta(microseconds=stat.get("throttled_time", 0) // 1000)
-        return CgroupUsage(cpu, user, system, peak, peak_processes, oom_kills, throttled, refused)
-
-    def remove(self) -> bool:
-        """Remove all directories; False when the kernel still holds one (EBUSY): try again."""
-        for hierarchy, path in reversed(directories_for(self._tree)):
-            try:
-                os.rmdir(self._join(hierarchy, path))
-            except FileNotFoundError:
-                continue
-            except OSError:
-                return False
-        return True
-
-    def _join(self, hierarchy: str, path: str) -> str:
-        return f"{self._paths[hierarchy]}/{path}" if path else self._paths[hierarchy]
-
-    def _file(self, controller: str, v2: bool, name: str) -> str:  # noqa: FBT001
-        return self._join(UNIFIED if v2 else controller, f"program/{name}")
-
-    def _number(self, controller: str, v2: bool, name: str) -> int | None:  # noqa: FBT001
-        try:
-            return int(_read(self._file(controller, v2, name)))
-        except FileNotFoundError:  # memory.peak is of Linux 5.19, pids.peak of 6.1
-            return None
-
-    def _pairs(self, controller: str, v2: bool, name: str) -> dict[str, int]:  # noqa: FBT001
-        return _read_pairs(self._file(controller, v2, name))
 
 
 def join_cgroups(*tasks_fds: int) -> None:
@@ -322,30 +198,6 @@ def hand_over(sandbox_fd: int, id_: int) -> None:
     """
     for path in ("cgroup.procs", "program/cgroup.procs"):
         os.chown(path, id_, -1, dir_fd=sandbox_fd)
-
-
-def _write(path: str, value: str) -> None:
-    try:
-        syscalls.write_file(path, value)
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), f"{path} = {value}") from None
-
-
-def _read(path: str) -> str:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(fd, 4096).decode()
-    finally:
-        os.close(fd)
-
-
-def _read_pairs(path: str) -> dict[str, int]:
-    pairs = (line.split() for line in _read(path).splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
-
-
-def _ticks(path: str) -> timedelta:
-    return timedelta(microseconds=int(_read(path)) // 1000)
 
 
 VERBS = {"join_cgroups": Verb(join_cgroups, "enter own cgroups")}

@@ -136,6 +136,13 @@ def _give(place: str, hierarchy: str, uid: int, gid: int) -> None:
     os.chown(place, uid, gid)
 
 
+def take_along(tree: Tree, pid: int) -> None:
+    """As root: bring a child of ours to where `prepare` has moved us, below a claimed tree."""
+    if UNIFIED in tree.paths:
+        supervisor = f"{os.path.dirname(tree.paths[UNIFIED])}/supervisor"
+        syscalls.write_file(f"{supervisor}/cgroup.procs", str(pid))
+
+
 def _hand_down(path: str) -> None:
     """Let the cgroups below limit what this one may: a controller is handed down step by step."""
     available = frozenset(_read(f"{path}/cgroup.controllers").split())

@@ -192,7 +192,7 @@ def _expand(directory_fd: int, parts: list[str]) -> set[str]:
     return found
 
 
-def _walk(  # noqa: PLR0913, PLR0917 - a recursion's state
+def _walk(  # noqa: C901, PLR0913, PLR0917 - a recursion's state
     directory_fd: int, prefix: str, parts: list[str], found: set[str], budget: list[int], depth: int
 ) -> None:
     head, rest = parts[0], parts[1:]

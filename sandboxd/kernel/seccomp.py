@@ -96,8 +96,10 @@ def policies_directory() -> Path:
     return shipped("policies", in_checkout="policies")
 
 
-def load_policies(directories: Iterable[str | Path]) -> dict[str, Policy]:
+def load_policies(directories: Iterable[str | Path], wanted: str = "") -> dict[str, Policy]:
     """Read every `*.toml` of these directories; give the policies by name.
+
+    With `wanted`, only that one is parsed, if it is there.
 
     Raises:
         HostError: a directory is not there.
@@ -121,7 +123,8 @@ def load_policies(directories: Iterable[str | Path]) -> dict[str, Policy]:
         except (OSError, UnicodeDecodeError) as error:
             raise PolicyError(name, f"it is unreadable: {error}", path=str(path)) from error
     try:
-        return {name: parse_policy(text, name, texts.__getitem__) for name, text in texts.items()}
+        names = [wanted] if wanted in texts else list(texts)
+        return {name: parse_policy(texts[name], name, texts.__getitem__) for name in names}
     except PolicyError as error:
         raise error.lying_at(str(paths[error.policy])) from None
 

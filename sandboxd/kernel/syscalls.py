@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ _NUMBERS = {
         "seccomp": 277,
         "rt_sigaction": 134,
     },
-}.get(platform.machine(), {})
+}.get(os.uname().machine, {})
 _NR_PIVOT_ROOT = _NUMBERS.get("pivot_root", -1)
 _NR_CAPGET = _NUMBERS.get("capget", -1)
 _NR_CAPSET = _NUMBERS.get("capset", -1)

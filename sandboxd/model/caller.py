@@ -28,6 +28,8 @@ class Share:
     """Sum of the limits `memory_bytes` of its jobs at once; so also the most for one job."""
     queue_places: int | None = None
     """Jobs that may wait."""
+    blob_bytes: int | None = None
+    """Bytes of stored blobs."""
     rate: float | None = None
     """Calls a second, over time."""
     burst: int = 1

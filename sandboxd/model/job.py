@@ -111,6 +111,8 @@ class Job:
     terminal: Terminal | None = None
     """Instead of pipes; all output is then stdout's. Only for jobs that run in this process."""
     require: tuple[str, ...] = ()
+    exclusive_cpus: bool = False
+    """Whether no other job of this daemon runs on this one's processors meanwhile."""
     secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables whose values must reach nothing but the program."""
 

@@ -21,7 +21,11 @@ KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 DESCRIPTORS_PER_SANDBOX = 16
-"""How many of the daemon's a live sandbox may take."""
+"""How many of the daemon's a sandbox may take while it is made or its job started."""
+DESCRIPTORS_PER_BLANK = 2
+"""A live sandbox holds a channel and a pidfd."""
+DESCRIPTORS_PER_JOB = 4
+"""Further, while its job runs: pipes or a terminal, the notices of its filter."""
 SPARE_DESCRIPTORS = 64
 """Kept free for the server's sockets and the daemon's own files."""
 

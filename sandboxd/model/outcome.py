@@ -73,7 +73,7 @@ class Usage:
     setup_time: timedelta = ZERO
     """From the slot to exec."""
     queue_time: timedelta = ZERO
-    """From the request to the slot."""
+    """From the request to the slot, and to the processors where a job waits for them."""
     peak_memory_bytes: int = 0
     """About 1 MiB of it are pages from before exec."""
     peak_process_count: int = 0

@@ -54,6 +54,8 @@ _SEALS = (
 )
 _ANCILLARY_BYTES = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 _LARGE = b"+"
+_CUT, _LACKING = int(socket.MSG_TRUNC), int(socket.MSG_CTRUNC)
+"""As plain numbers, which are compared in a tenth of the time."""
 
 
 class ProtocolError(Exception):
@@ -120,9 +122,7 @@ def send(
 
     """
     fds = fds or {}
-    parts = (name, list(fds), *fields)
-    text = ",".join([part if type(part) is Encoded else encode(part) for part in parts])
-    content = f"[{text}]".encode()
+    content = _joined((name, list(fds), *fields)).encode()
     numbers = list(fds.values())
     large_fd = None
     if len(content) > MAX_DATAGRAM_BYTES:
@@ -139,6 +139,20 @@ def send(
     finally:
         if large_fd is not None:
             os.close(large_fd)
+
+
+def _joined(parts: tuple[Any, ...]) -> str:
+    """Write a list of which some parts are text already."""
+    pieces, plain = [], []
+    for part in (*parts, Encoded()):
+        if type(part) is not Encoded:
+            plain.append(part)
+            continue
+        if plain:
+            pieces.append(encode(plain)[1:-1])
+            plain = []
+        pieces.append(part)
+    return f"[{','.join(filter(None, pieces))}]"
 
 
 def receive(channel: socket.socket) -> Message:
@@ -174,9 +188,9 @@ def _take_datagram(channel: socket.socket) -> tuple[bytes, list[Any], int, Any]:
 
 
 def _decode(content: bytes, flags: int, numbers: array.array[int]) -> Message:
-    if flags & socket.MSG_CTRUNC and len(numbers) < MAX_DESCRIPTORS:
+    if flags & _LACKING and len(numbers) < MAX_DESCRIPTORS:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a message's descriptors")
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    if flags & (_CUT | _LACKING):
         raise ProtocolError("a message was cut")
     if not content:
         raise Closed

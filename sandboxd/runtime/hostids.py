@@ -69,6 +69,11 @@ class HostIds:
             "give the service user a larger range in /etc/subuid and /etc/subgid",
         )
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Tell whether every pair is in use, as far as we know before we claim more."""
+        return not self._pairs and not self._blocks
+
     def take(self) -> int:
         """Take the pair that has been free for longest."""
         try:

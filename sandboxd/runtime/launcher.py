@@ -44,7 +44,10 @@ def main() -> NoReturn:
     """Read the orders, enter the namespace, serve until the daemon is gone."""
     syscalls.set_name("sandboxd-launch")
     channel = channels.adopt(int(sys.argv[1]))
-    message = channels.receive(channel)
+    try:
+        message = channels.receive(channel)
+    except Closed:  # the daemon is gone, or needs none after all
+        os._exit(0)
     orders = Orders(*message.fields)
     syscalls.reset_all_signals()  # whatever started the daemon ignores, programs do not
     try:
@@ -52,8 +55,6 @@ def main() -> NoReturn:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
         syscalls.join_new_session_keyring()
-        # A terminal's Ctrl-C and Ctrl-\ reach the whole foreground group; the daemon decides alone.
-        os.setsid()
         namespace_fd = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         channels.send(channel, "entered", fds={"user_namespace": namespace_fd})
         os.close(namespace_fd)

@@ -7,20 +7,70 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import HostError
 from sandboxd.identity import IdMode
 from sandboxd.kernel import idmap
+from sandboxd.runtime import channel as channels
 from sandboxd.runtime.launcher import Orders
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
     from sandboxd.errors import StageError
     from sandboxd.identity import Identity
     from sandboxd.kernel.cgroups import Tree
 
 _BOOT = "import sys; sys.path[:0] = {paths!r}; from sandboxd.runtime.launcher import main; main()"
+
+
+@dataclass(slots=True)
+class Launched:
+    """A launcher's process, which does nothing before its orders, and our end of its channel."""
+
+    channel: socket.socket
+    process: subprocess.Popen[bytes]
+    is_taken: bool = False
+    """Whether a nursery has it, and will end it."""
+
+
+def launch() -> Launched:
+    """Start a launcher.
+
+    Raises:
+        OSError: it cannot be started.
+
+    """
+    ours, theirs = channels.pair()
+    try:
+        return Launched(ours, _execute(theirs.fileno()))
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+
+
+@contextmanager
+def launched_ahead() -> Iterator[Launched]:
+    """Start a launcher whose interpreter gets ready while ours imports the rest.
+
+    It is for a supervisor, which ends it; one that no supervisor took is killed. It has entered
+    nothing then.
+    """
+    launched = launch()
+    try:
+        yield launched
+    finally:
+        if not launched.is_taken:
+            launched.process.kill()
+            launched.process.wait()
+            launched.channel.close()
 
 
 def orders(identity: Identity, tree: Tree, *, rejoin: bool) -> Orders:
@@ -37,7 +87,7 @@ def orders(identity: Identity, tree: Tree, *, rejoin: bool) -> Orders:
     )
 
 
-def execute(channel_fd: int) -> subprocess.Popen[bytes]:
+def _execute(channel_fd: int) -> subprocess.Popen[bytes]:
     """Start a fresh, isolated interpreter: nothing of the user's environment reaches it."""
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *(path for path in sys.path if path.endswith("-packages"))]
@@ -48,6 +98,8 @@ def execute(channel_fd: int) -> subprocess.Popen[bytes]:
         pass_fds=[channel_fd],
         env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         cwd="/",
+        # A terminal's Ctrl-C and Ctrl-\ reach the whole foreground group; the daemon decides alone.
+        start_new_session=True,
     )
 
 

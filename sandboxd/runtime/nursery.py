@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sandboxd.identity import Identity
     from sandboxd.kernel.cgroups import Tree
     from sandboxd.model.tape import Tape
+    from sandboxd.runtime.launching import Launched
 
 log = logging.getLogger("sandboxd.nursery")
 
@@ -51,6 +52,9 @@ class AsyncChannel:
         """Take over the socket; `close` closes it."""
         end.setblocking(False)  # noqa: FBT003 - socket's signature
         self._end = end
+        self._fd = end.fileno()  # by number: asyncio would describe a socket each time, at length
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_watched = False
 
     def send(self, name: str, *fields: Any, fds: dict[str, int] | None = None) -> None:  # noqa: ANN401
         """Send at once; raises `Closed` when nobody is there, `OSError` when it does not fit."""
@@ -62,11 +66,35 @@ class AsyncChannel:
             try:
                 return channels.receive(self._end)
             except BlockingIOError:
-                await readable(self._end.fileno())
+                await self._readable()
 
     def close(self) -> None:
         """Close the socket, which tells the other side that we are gone."""
+        self._unwatch()
         self._end.close()
+
+    async def _readable(self) -> None:
+        """Wait until something is there; the loop watches on, for whoever waits next."""
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        if not self._is_watched:
+            loop.add_reader(self._fd, self._wake)
+            self._is_watched = True
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is None:
+            self._unwatch()  # or the loop would turn for as long as nobody takes it
+        elif not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _unwatch(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            asyncio.get_running_loop().remove_reader(self._fd)
 
 
 async def readable(fd: int) -> None:
@@ -231,11 +259,24 @@ def kill_and_close(pidfd: int) -> None:
 class Nursery:
     """The launcher and its zygotes, one per root, each replaced when it dies."""
 
-    def __init__(self, identity: Identity, tree: Tree, lock_fds: list[int]) -> None:
-        """Prepare; `start` starts the launcher, which holds `lock_fds` for as long as it lives."""
+    def __init__(
+        self,
+        identity: Identity,
+        tree: Tree,
+        lock_fds: list[int],
+        program_fd: int | None,
+        ahead: Launched | None = None,
+    ) -> None:
+        """Prepare; `start` starts the launcher, which holds `lock_fds` for as long as it lives.
+
+        `program_fd` is the compiled zygote, the caller's to close; None: the Python one serves.
+        `ahead` is a launcher that was started already.
+        """
         self._identity = identity
         self._tree = tree
         self._lock_fds = lock_fds
+        self._program_fd = program_fd
+        self._ahead = ahead
         self._channel: AsyncChannel | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._namespace_fd: int | None = None
@@ -251,21 +292,17 @@ class Nursery:
             OSError: it cannot be started.
 
         """
-        ours, theirs = channels.pair()
-        try:
-            self._process = launching.execute(theirs.fileno())
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        self._channel = AsyncChannel(ours)
+        launched, self._ahead = self._ahead or launching.launch(), None
+        launched.is_taken = True
+        self._process, self._channel = launched.process, AsyncChannel(launched.channel)
         namespace = self._namespace_fd
         fds = {} if namespace is None else {"user_namespace": namespace}
         orders = launching.orders(self._identity, self._tree, rejoin=namespace is not None)
-        with suppress(Closed):  # then the answer below tells
-            self._channel.send("enter", *orders, fds=fds)
         try:
+            if orders.from_root:  # started ahead, it may be where we were before `prepare`
+                delegation.take_along(self._tree, self._process.pid)
+            with suppress(Closed):  # then the answer below tells
+                self._channel.send("enter", *orders, fds=fds)
             message = await expect(self._channel, "entered", ENTER_PATIENCE, "outer_namespace")
         except StageError as error:
             await self._lose_launcher()
@@ -325,10 +362,11 @@ class Nursery:
             raise SandboxLost("zygote", "the launcher is gone")
         ours, theirs = channels.pair()
         wire = [operation.to_wire() for operation in root_tape]
+        fds = {"channel": theirs.fileno()}
+        if self._program_fd is not None:
+            fds["program"] = self._program_fd
         try:
-            self._channel.send(
-                "zygote", next(self._numbers), wire, fds={"channel": theirs.fileno()}
-            )
+            self._channel.send("zygote", next(self._numbers), wire, fds=fds)
         except Closed:
             ours.close()
             await self._lose_launcher()

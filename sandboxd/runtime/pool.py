@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -81,11 +82,13 @@ class Pool:
             sandbox = shelf.blanks.popleft()
             if sandbox.is_alive:
                 self._refill_soon()
-                return sandbox
-            await self._remove(sandbox)  # it died with its zygote
+                with suppress(SandboxdError):  # it is removed, and the next one tried
+                    return await self._furnished(sandbox)
+            else:
+                await self._remove(sandbox)  # it died with its zygote
         shelf.wanted = min(max(1, 2 * shelf.wanted), self._ceiling)
         self._refill_soon()
-        return await self._make(plan)
+        return await self._furnished(await self._make(plan))
 
     async def flush(self) -> None:
         """Destroy all that stand ready: what made them is suspect."""
@@ -100,6 +103,15 @@ class Pool:
                 task.cancel()
                 await asyncio.wait([task])
         await self.flush()
+
+    async def _furnished(self, sandbox: Sandbox) -> Sandbox:
+        """Give a sandbox once its init is ready for a job."""
+        try:
+            await sandbox.furnished()
+        except BaseException:
+            await self._remove(sandbox)
+            raise
+        return sandbox
 
     def _shelf(self, plan: SandboxPlan) -> _Shelf:
         return self._shelves.setdefault(plan, _Shelf())

@@ -25,6 +25,7 @@ from sandboxd.model.outcome import (
     Usage,
     decide,
 )
+from sandboxd.model.tape import encoded
 from sandboxd.runtime.capture import Capture
 from sandboxd.runtime.channel import Closed, ProtocolError, sealed_memory
 from sandboxd.runtime.deadlines import Deadlines
@@ -35,7 +36,7 @@ from sandboxd.runtime.nursery import stage_error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxd.kernel.cgroups import CgroupUsage
+    from sandboxd.kernel.places import CgroupUsage
     from sandboxd.kernel.seccomp import Notice
     from sandboxd.model.job import Job
     from sandboxd.model.outcome import Ending
@@ -71,6 +72,8 @@ class Run:
         self._queue_time = queue_time
         self._started_ns = 0
         self._ended_ns = 0
+        self.is_over = False
+        """Whether init has reported the end: then it has left no process of the program."""
         self._killed_for: str | None = None
         self._denied: str | None = None
         self._is_executed = False
@@ -152,8 +155,8 @@ class Run:
                 opened.append(fds["files"])
             self._sandbox.start(
                 PROGRAM,
-                [operation.to_wire() for operation in self._plan.job_tape],
-                [operation.to_wire() for operation in self._plan.program_tape],
+                encoded(self._plan.job_tape),
+                encoded(self._plan.program_tape),
                 self._plan.outputs,
                 self._plan.terminal,
                 True,  # noqa: FBT003 - the last program of this sandbox
@@ -208,16 +211,16 @@ class Run:
                 self._reaped = (timedelta(microseconds=user), timedelta(microseconds=system))
                 self._full = [name for name in full if name in {"scratch_bytes", "file_count"}]
                 self._evidence = Evidence(wait_status=status & 0xFFFF)
-                return True
+                self.is_over = True
             case "not_started":
                 _, number, detail = message.expect(int, int, str)
                 self._evidence = Evidence(not_started=_not_started(number, detail))
-                return True
+                self.is_over = True
             case "failed":
                 return self._take_failure(message)
             case _:
                 raise ProtocolError(f"unexpected {message.name[:40]!r}")
-        return False
+        return self.is_over
 
     def _take_terminal(self, message: Message) -> None:
         """Take the master of the program's terminal; it is captured as stdout."""

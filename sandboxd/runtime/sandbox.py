@@ -1,12 +1,13 @@
 """The daemon's side of one sandbox: made blank, given its one job, destroyed; never used again.
 
 Everything that a sandbox holds on this host is here: a pair of ids, its cgroups, a channel and a
-pidfd. `destroy` gives all of it back, whatever happened before.
+pidfd. `destroy` gives all of it back, whatever happened before, and so does `let_go` in its time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 from contextlib import suppress
@@ -14,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import SandboxLost, StageError
 from sandboxd.kernel import idmap
-from sandboxd.kernel.cgroups import SandboxCgroup
+from sandboxd.kernel.places import SandboxCgroup
 from sandboxd.runtime import channel as channels
 from sandboxd.runtime import processtree
 from sandboxd.runtime.channel import Closed
-from sandboxd.runtime.nursery import AsyncChannel, expect, kill_and_close, readable, signal_pidfd
+from sandboxd.runtime.nursery import AsyncChannel, expect, readable, signal_pidfd
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from sandboxd.kernel.cgroups import CgroupUsage, Tree, Write
-    from sandboxd.model.tape import Tape
+    from sandboxd.kernel.cgroups import Write
+    from sandboxd.kernel.places import CgroupUsage, Places
+    from sandboxd.model.tape import Encoded
     from sandboxd.runtime.channel import Message
     from sandboxd.runtime.hostids import HostIds
     from sandboxd.runtime.nursery import Zygote
@@ -32,24 +34,24 @@ if TYPE_CHECKING:
 READY_PATIENCE = 10.0
 """Seconds that init may take to furnish a sandbox."""
 REMOVE_PATIENCE = 10.0
-"""Seconds that the kernel may take to let go of a dead sandbox's cgroups."""
+"""Seconds that the kernel may take to end a killed sandbox and let go of its cgroups."""
 
 
 class Sandbox:
     """One sandbox, from `create` to `destroy`."""
 
-    def __init__(self, tree: Tree, ids: HostIds | None, name: str) -> None:
+    def __init__(self, places: Places, ids: HostIds | None, name: str, *, quota: bool) -> None:
         """Describe it; `ids` is None where all sandboxes share the daemon's id."""
         self._ids = ids
         self._pair: int | None = None
-        self._cgroup = SandboxCgroup(tree, name)
+        self._cgroup = SandboxCgroup(places, name, quota=quota)
         self._has_cgroup = False
         self._pidfd = -1
         self._host_pid: int | None = None
         self._channel: AsyncChannel | None = None
 
-    async def create(self, zygote: Zygote, tape: Tape) -> None:
-        """Clone it and wait until init has furnished it.
+    async def create(self, zygote: Zygote, tape: Encoded) -> None:
+        """Clone it; init furnishes it meanwhile, see `furnished`.
 
         Raises:
             StageError: naming the step that failed. `destroy` is still to be called.
@@ -74,11 +76,20 @@ class Sandbox:
         text = idmap.as_text(map_)
         owner = None if self._pair is None else map_[0].outside
         try:
-            wire = [operation.to_wire() for operation in tape]
-            self._pidfd = await zygote.clone((text, text, owner, wire), fds)
+            self._pidfd = await zygote.clone((text, text, owner, tape), fds)
         finally:
             for fd in fds.values():
                 os.close(fd)
+
+    async def furnished(self) -> None:
+        """Wait until init has furnished it: a blank one that stood ready has done so long ago.
+
+        Raises:
+            StageError: naming the step that failed. `destroy` is still to be called.
+
+        """
+        if self._channel is None:
+            raise SandboxLost("sandbox", "it was never made")
         await expect(self._channel, "ready", READY_PATIENCE, "sandbox")
 
     @property
@@ -144,20 +155,38 @@ class Sandbox:
             StageError: the kernel does not let go of a process or a cgroup.
 
         """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + REMOVE_PATIENCE
         await self._end_init()
+        pause = 0.0005
+        while not self.let_go():
+            if loop.time() > deadline:
+                raise StageError("cgroup_removal", errno.EBUSY, "the kernel holds a cgroup")
+            await asyncio.sleep(pause)  # a dying task leaves its cgroup a moment after its end
+            pause = min(pause * 2, 0.05)
+
+    def let_go(self) -> bool:
+        """Give everything back that the kernel lets go of; tell whether that is all of it.
+
+        Nothing while init lives: the kernel ends PID 1 only when all of its namespace is gone.
+        """
+        if self._pidfd >= 0:
+            if self.is_alive:
+                return False
+            os.close(self._pidfd)
+            self._pidfd = -1
         if self._channel is not None:
             self._channel.close()
-        if self._pidfd >= 0:
-            kill_and_close(self._pidfd)
-            self._pidfd = -1
-        if self._has_cgroup:
-            await self._remove_cgroup()
+            self._channel = None
+        if self._has_cgroup and not self._cgroup.remove():
+            return False
+        self._has_cgroup = False
         if self._ids is not None and self._pair is not None:
             self._ids.give_back(self._pair)
             self._pair = None
+        return True
 
     async def _end_init(self) -> None:
-        """Wait for init's exit: the kernel lets PID 1 go only when all of its namespace is gone."""
         if self._pidfd < 0:
             return
         self.kill()
@@ -166,16 +195,6 @@ class Sandbox:
                 await readable(self._pidfd)
         except TimeoutError:
             raise StageError("end", 0, f"init did not die within {REMOVE_PATIENCE:g} s") from None
-
-    async def _remove_cgroup(self) -> None:
-        deadline = asyncio.get_running_loop().time() + REMOVE_PATIENCE
-        pause = 0.0005
-        while not self._cgroup.remove():
-            if asyncio.get_running_loop().time() > deadline:
-                raise StageError("cgroup_removal", 16, "the kernel holds a cgroup")
-            await asyncio.sleep(pause)  # a dying task leaves its cgroup a moment after its end
-            pause = min(pause * 2, 0.05)
-        self._has_cgroup = False
 
     def _send(self, name: str, *fields: Any, fds: dict[str, int] | None = None) -> None:  # noqa: ANN401
         if self._channel is None:

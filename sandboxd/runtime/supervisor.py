@@ -1,7 +1,7 @@
 """The supervisor: owns one job from its slot to its outcome, and the processes behind all of them.
 
 Decides little: `plan` has decided. Does the waiting: for reports, deadlines, ends of file. Nothing
-that it starts outlives the call that asked for it.
+that a job started runs when its call is answered; what the kernel still holds is removed after.
 """
 
 from __future__ import annotations
@@ -12,19 +12,26 @@ import itertools
 import os
 import resource
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from sandboxd import compiled
 from sandboxd.errors import HostError, SandboxLost, StageError
 from sandboxd.identity import IdMode
 from sandboxd.kernel import delegation, idmap, seccomp
-from sandboxd.model.limits import DESCRIPTORS_PER_SANDBOX, SPARE_DESCRIPTORS
+from sandboxd.kernel.places import Places
+from sandboxd.model.limits import (
+    DESCRIPTORS_PER_BLANK,
+    DESCRIPTORS_PER_JOB,
+    DESCRIPTORS_PER_SANDBOX,
+    SPARE_DESCRIPTORS,
+)
 from sandboxd.model.policy import ProcMode
+from sandboxd.model.tape import encoded
 from sandboxd.plan import (
     SandboxPlan,
     check_job,
-    limits_for,
     plan_run,
     policy_for,
     processor_count_for,
@@ -36,19 +43,27 @@ from sandboxd.runtime.hostids import HostIds
 from sandboxd.runtime.launching import in_doctors_words
 from sandboxd.runtime.nursery import Nursery
 from sandboxd.runtime.pool import Pool
+from sandboxd.runtime.processors import Processors
+from sandboxd.runtime.removals import Removals
 from sandboxd.runtime.run import Run
 from sandboxd.runtime.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from types import TracebackType
 
     from sandboxd.host import Host
     from sandboxd.model.job import Job
+    from sandboxd.model.limits import Limits
     from sandboxd.model.outcome import RunResult
     from sandboxd.model.policy import Policy
-    from sandboxd.model.tape import Tape
+    from sandboxd.model.tape import Encoded
+    from sandboxd.runtime.launching import Launched
     from sandboxd.runtime.learning import Learner
+
+
+LEAST_LEAVING = 16
+"""So many sandboxes may be on their way out, or two for each slot; then jobs wait for theirs."""
 
 
 class Supervisor:
@@ -58,20 +73,23 @@ class Supervisor:
     no other thread then, and what is needed later must have been imported before.
     """
 
-    def __init__(self, host: Host) -> None:
-        """Prepare for a host; nothing is started yet."""
+    def __init__(self, host: Host, ahead: Launched | None = None) -> None:
+        """Prepare for a host; nothing is started yet, but for a launcher that was started ahead."""
         self.host = host
+        self._ahead = ahead
         has_range = host.id_mode is IdMode.RANGE
         self._ids = HostIds(host.identity, self._hold) if has_range else None
-        self._processors = dict.fromkeys(host.processors, 0)
+        self._processors = Processors(host.processors, host.shared_cpu_count)
         self._filters: dict[str, tuple[int, tuple[int, int]]] = {}
         self._names = itertools.count(1)
         self._root_tape = root_tape(host)
-        self._sandbox_tapes: dict[SandboxPlan, Tape] = {}
+        self._sandbox_tapes: dict[SandboxPlan, Encoded] = {}
         self._live = 0
-        self._late: set[asyncio.Task[None]] = set()
+        self._removals = Removals(self._count_out)
         self._tree = host.tree
+        self._places: Places | None = None
         self._lock_fds: list[int] = []
+        self._program_fd: int | None = None
         self._nursery: Nursery | None = None
         self._pool = Pool(self._make, self._remove, host.pool_size)
 
@@ -98,8 +116,16 @@ class Supervisor:
             remedy = "see docs/operating.md on cgroups, or start with --cgroup none"
             text = f"cannot claim a cgroup: {error}"
             raise HostError("CGROUP_UNAVAILABLE", text, remedy) from error
-        self._nursery = Nursery(identity, self._tree, self._lock_fds)
-        await self._nursery.start()
+        self._places = Places(self._tree)
+        self._program_fd = compiled.open_zygote() if self.host.compiled else None
+        self._nursery = Nursery(identity, self._tree, self._lock_fds, self._program_fd, self._ahead)
+        starting = asyncio.create_task(self._nursery.start())
+        await asyncio.sleep(0)  # the launcher has its orders, and follows them while we compile
+        try:
+            for policy in self.host.policies.values():
+                self._filter(policy)
+        finally:
+            await starting
         try:
             await self._nursery.zygote("host", self._root_tape)  # so that no job pays for it
         except StageError as error:
@@ -108,8 +134,6 @@ class Supervisor:
                 raise
             raise refused from error
         if identity.started_as_root:
-            for policy in self.host.policies.values():
-                self._filter(policy)
             idmap.become(identity.uid, identity.gid)
         if self._ids is not None:
             self._ids.claim()  # as the user that we are now: root follows no path of a user's
@@ -122,10 +146,17 @@ class Supervisor:
     ) -> None:
         """End everything that is left, and remove our cgroups."""
         await self._pool.close()
-        for late in self._late:
-            late.cancel()
+        await self._removals.close()
+        if self._places is not None:
+            self._places.close()
+            self._places = None
         if self._nursery is not None:
             await self._nursery.close()
+        elif self._lock_fds:  # claimed, and nobody else clears them
+            delegation.clear(self._tree.paths)
+        if self._program_fd is not None:
+            os.close(self._program_fd)
+            self._program_fd = None
         for fd, _ in self._filters.values():
             os.close(fd)
         for fd in self._lock_fds:
@@ -144,9 +175,13 @@ class Supervisor:
         """Have so many sandboxes for ordinary jobs ready at any time."""
         self._pool.keep_ready(SandboxPlan(root="host", proc_mode=ProcMode.SUBSET.value), count)
 
-    def check(self, job: Job) -> None:
-        """Raise what `run` would raise about the job itself; starts nothing."""
-        check_job(job, self.host)
+    def check(self, job: Job) -> Limits:
+        """Give the limits that will hold; raise what `run` would about the job. Starts nothing."""
+        return check_job(job, self.host)
+
+    async def settled(self) -> None:
+        """Wait until nothing is left of jobs that have ended."""
+        await self._removals.settled()
 
     async def run(
         self,
@@ -157,7 +192,7 @@ class Supervisor:
         on_terminal: Callable[[int], None] | None = None,
         learner: Learner | None = None,
     ) -> RunResult:
-        """Run one job to its end in a fresh sandbox, which is gone when this returns.
+        """Run one job to its end in a fresh sandbox, of which nothing runs when this returns.
 
         `on_output` is called with 1 or 2 (stdout, stderr) and each piece that is kept, as it comes.
         `on_terminal` is called with the master of a terminal, if the job asks for one.
@@ -171,27 +206,34 @@ class Supervisor:
 
         """
         began = time.monotonic_ns()
-        count = processor_count_for(limits_for(job, self.host))
+        count = processor_count_for(check_job(job, self.host))
         policy = learner.asking if learner else policy_for(job, self.host)
         with _named():
             policy_fd, filter_bytes = self._filter(policy)
         judge = learner.judge if learner else None
-        processors = self._take_processors(count)
+        asked = time.monotonic_ns()
+        processors = await self._processors.take(count, exclusive=job.exclusive_cpus)
+        waited = time.monotonic_ns() - asked
+        began += waited  # that was no part of the set-up
+        queue_time += timedelta(microseconds=waited // 1000)
         try:
             plan = plan_run(job, self.host, processors, filter_bytes)
             for is_last in (False, True):
                 try:
-                    async with self._fresh(plan.sandbox) as sandbox:
-                        run = Run(sandbox, job, plan, began_ns=began, queue_time=queue_time)
-                        return await run.to_end(policy_fd, on_output, on_terminal, judge)
+                    sandbox = await self._pool.take(plan.sandbox)
+                    run = Run(sandbox, job, plan, began_ns=began, queue_time=queue_time)
+                    try:
+                        with _named():
+                            return await run.to_end(policy_fd, on_output, on_terminal, judge)
+                    finally:
+                        await self._end(sandbox, is_over=run.is_over)
                 except SandboxLost as lost:
                     if is_last or lost.started:
                         raise
                     await self._pool.flush()  # those that stand ready may be as lost
             raise AssertionError  # the last attempt returns or raises
         finally:
-            for processor in processors:
-                self._processors[processor] -= 1
+            self._processors.give_back(processors)
 
     def _hold(self, lock_fd: int) -> None:
         """Keep a lock for as long as we live, and the launcher."""
@@ -199,24 +241,15 @@ class Supervisor:
         if self._nursery is not None:
             self._nursery.hold(lock_fd)
 
-    @asynccontextmanager
-    async def _fresh(self, plan: SandboxPlan) -> AsyncIterator[Sandbox]:
-        """Give a sandbox as a scope: made on entry, gone on exit."""
-        with _named():
-            sandbox = await self._pool.take(plan)
-            try:
-                yield sandbox
-            finally:
-                await self._remove(sandbox)
-
     async def _make(self, plan: SandboxPlan) -> Sandbox:
         """Make one blank sandbox; it is the caller's to remove."""
-        if self._nursery is None:
+        if self._nursery is None or self._places is None:
             raise HostError("NOT_STARTED", "cannot run before the supervisor is entered")
-        self._check_descriptors()
+        await self._make_room()
         with _named():
             zygote = await self._nursery.zygote(plan.root, self._root_tape)
-            sandbox = Sandbox(self._tree, self._ids, f"sandbox-{next(self._names)}")
+            name = f"sandbox-{next(self._names)}"
+            sandbox = Sandbox(self._places, self._ids, name, quota=plan.has_quota)
             self._live += 1
             try:
                 await sandbox.create(zygote, self._sandbox_tape(plan))
@@ -225,21 +258,32 @@ class Supervisor:
                 raise
             return sandbox
 
+    async def _end(self, sandbox: Sandbox, *, is_over: bool) -> None:
+        """Let a sandbox leave by itself if its init says that the job is over; else see it end.
+
+        By then init has killed and reaped all that the job started, and a moment later is dead by
+        our own kill, whoever may have said so in its name.
+        """
+        if is_over and self._removals.count < max(LEAST_LEAVING, 2 * self.host.slot_count):
+            self._removals.add(sandbox)
+        else:
+            await self._remove(sandbox)
+
     async def _remove(self, sandbox: Sandbox) -> None:
         """Destroy a sandbox, even when the caller is being cancelled."""
         try:
             await _to_its_end(sandbox.destroy())
         except StageError:
-            late = asyncio.create_task(_remove_late(sandbox))
-            self._late.add(late)
-            late.add_done_callback(self._late.discard)
+            self._removals.add_late(sandbox)
             raise
-        finally:
-            self._live -= 1
+        self._count_out()
 
-    def _sandbox_tape(self, plan: SandboxPlan) -> Tape:
+    def _count_out(self) -> None:
+        self._live -= 1
+
+    def _sandbox_tape(self, plan: SandboxPlan) -> Encoded:
         if plan not in self._sandbox_tapes:
-            self._sandbox_tapes[plan] = sandbox_tape(self.host, plan)
+            self._sandbox_tapes[plan] = encoded(sandbox_tape(self.host, plan))
         return self._sandbox_tapes[plan]
 
     def _filter(self, policy: Policy) -> tuple[int, tuple[int, int]]:
@@ -250,29 +294,33 @@ class Supervisor:
             self._filters[policy.digest] = sealed_memory(rules + notices, "policy"), sizes
         return self._filters[policy.digest]
 
-    def _take_processors(self, count: int) -> tuple[int, ...]:
-        """Choose the processors that the fewest jobs run on."""
-        chosen = sorted(self._processors, key=lambda number: (self._processors[number], number))
-        for processor in chosen[:count]:
-            self._processors[processor] += 1
-        return tuple(sorted(chosen[:count]))
-
-    def _check_descriptors(self) -> None:
-        bound = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
-        if (self._live + 1) * DESCRIPTORS_PER_SANDBOX > bound:
+    async def _make_room(self) -> None:
+        """Wait for those that leave where another sandbox would be one too many."""
+        lacks_ids = self._ids is not None and self._ids.is_exhausted
+        if not (self._is_full() or self._lacks_descriptors() or lacks_ids):
+            return
+        await self._removals.settled()
+        if self._is_full():
+            bound = self.host.sandbox_bound
+            text = f"cannot create a sandbox: {self._live} are live, and {bound.evidence}"
+            raise HostError("SANDBOXES_EXHAUSTED", text, bound.mending)
+        if self._lacks_descriptors():
             raise HostError(
                 "DESCRIPTORS_EXHAUSTED",
                 f"cannot create a sandbox: {self._live} live ones need all descriptors",
                 "raise the hard limit of open files (LimitNOFILE=, ulimit -Hn)",
             )
 
+    def _is_full(self) -> bool:
+        """Tell whether the kernel might refuse one more: see `doctor.capacity`."""
+        return self._live >= self.host.sandbox_ceiling
 
-async def _remove_late(sandbox: Sandbox) -> None:
-    """Try until the kernel lets go of a sandbox, or until we leave; each attempt takes seconds."""
-    while True:
-        with suppress(StageError):
-            await sandbox.destroy()
-            return
+    def _lacks_descriptors(self) -> bool:
+        """Tell whether one more sandbox and its job might find none left."""
+        busy = self._live - self._pool.ready_count
+        needed = (self._live + 1) * DESCRIPTORS_PER_BLANK + (busy + 1) * DESCRIPTORS_PER_JOB
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
+        return needed + DESCRIPTORS_PER_SANDBOX > most
 
 
 _EXHAUSTED = {

@@ -15,6 +15,7 @@ from sandboxd.errors import Busy, ForbiddenError, HostError, UnauthenticatedErro
 from sandboxd.model.caller import Caller, Role
 from sandboxd.server.callers import Callers, parse_callers
 from sandboxd.server.calls import Known
+from sandboxd.server.parts import part_of_callers
 from sandboxd.server.rates import Bucket
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ ANY = frozenset(Role)
 RIGHTS: Mapping[str, frozenset[Role]] = {
     "/sandboxd.v1.RunnerService/Run": frozenset({Role.RUN}),
     "/sandboxd.v1.RunnerService/GetHost": ANY,
+    "/sandboxd.v1.BlobService/FindMissingBlobs": frozenset({Role.RUN}),
+    "/sandboxd.v1.BlobService/UploadBlob": frozenset({Role.RUN}),
+    "/sandboxd.v1.BlobService/DownloadBlob": frozenset({Role.RUN}),
+    "/sandboxd.v1.BlobService/ListBlobs": frozenset({Role.RUN}),
+    "/sandboxd.v1.BlobService/DeleteBlob": frozenset({Role.RUN}),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": ANY,
 }
 """Who may call what: one of these roles is enough. What is not here, nobody may."""
@@ -44,9 +50,13 @@ class Access:
     """The callers that hold now, and how often each has called."""
 
     def __init__(
-        self, path: str | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        path: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        worker_count: int = 1,
     ) -> None:
-        """Read the file of callers, if there is one.
+        """Read the file of callers, if there is one; each of several workers has a part of shares.
 
         Raises:
             HostError: it cannot be used (reason CALLERS_INVALID).
@@ -54,8 +64,9 @@ class Access:
         """
         self._path = path
         self._clock = clock
+        self._worker_count = worker_count
         self._buckets: dict[str, Bucket] = {}
-        self.callers = read_callers(path) if path else None
+        self.callers = self._read(path) if path else None
         """None: there is no file."""
 
     def reload(self, *, has_gate: bool) -> None:
@@ -67,7 +78,7 @@ class Access:
         """
         if not self._path:
             return
-        fresh = read_callers(self._path)
+        fresh = self._read(self._path)
         if foreign(fresh) and not has_gate:
             raise HostError(
                 "CALLERS_INVALID",
@@ -76,6 +87,9 @@ class Access:
                 "restart the server to let other users in",
             )
         self.callers = fresh
+
+    def _read(self, path: str) -> Callers:
+        return part_of_callers(read_callers(path), self._worker_count, path)
 
     def know(
         self, metadata: Iterable[tuple[str, str | bytes]], peer: Peer, names: Sequence[str]

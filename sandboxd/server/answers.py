@@ -5,41 +5,57 @@ from __future__ import annotations
 import errno
 import logging
 import traceback
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import grpc
 from grpc_status import rpc_status
 
 from sandboxd.errors import SandboxdError, StageError
 from sandboxd.server import calls, wire_errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    import grpc
+    from types import TracebackType
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
 log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def answered(context: Context) -> AsyncIterator[None]:
-    """End the call with the status of whatever error is raised inside.
+class Answered:
+    """Ends the call with the status of whatever error is raised inside; stands around all of it.
 
     Logs what is our fault: the place, never a message, as that may quote what a client sent.
     """
-    try:
-        yield
-    except SandboxdError as error:
-        if isinstance(error, StageError):
-            name = errno.errorcode.get(error.errno, "no errno")
-            log.error("cannot complete stage %s: %s", error.stage, name)  # noqa: TRY400
-        await _abort(context, error)
-    except Exception as error:  # noqa: BLE001 - the last line before the caller
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        log.error("cannot answer a call: %s\n%s", type(error).__name__, frames)  # noqa: TRY400
-        await _abort(context, _unexpected())
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        """Take the call that is answered."""
+        self._context = context
+
+    async def __aenter__(self) -> None:
+        """Begin."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Answer an error, if there is one."""
+        if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+            await _abort(self._context, _answer_to(error))
+
+
+def _answer_to(error: Exception) -> SandboxdError:
+    if isinstance(error, StageError):
+        name = errno.errorcode.get(error.errno, "no errno")
+        log.error("cannot complete stage %s: %s", error.stage, name)
+    if isinstance(error, SandboxdError):
+        return error
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("cannot answer a call: %s\n%s", type(error).__name__, frames)
+    return _unexpected()
 
 
 async def _abort(context: Context, error: SandboxdError) -> NoReturn:

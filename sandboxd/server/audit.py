@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +99,8 @@ def line_for(call: Call, status: str, began: datetime, seconds: float) -> dict[s
 
 def _ending(ending: Ending) -> dict[str, Any]:
     """Give its kind and its facts; not its message, which names the program."""
-    facts = {name: value for name, value in asdict(ending).items() if name != "message"}
-    return {"kind": ENDINGS[type(ending)][0], **facts}
+    names = [field.name for field in fields(ending) if field.name != "message"]
+    return {"kind": ENDINGS[type(ending)][0], **{name: getattr(ending, name) for name in names}}
 
 
 def _seconds(result: RunResult | None) -> dict[str, float]:

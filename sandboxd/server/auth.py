@@ -5,7 +5,7 @@ Decides nothing itself: `access` says who calls and whether they may, `audit` wr
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,11 +13,12 @@ import grpc
 from sandboxd.errors import JobError, Violation
 from sandboxd.server import audit, calls
 from sandboxd.server.access import OPEN, Access, Peer
-from sandboxd.server.answers import answered
+from sandboxd.server.answers import Answered
 from sandboxd.server.wire_bytes import WHOLE_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -48,44 +49,56 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # only the s
         if handler is None or details.method in OPEN:
             return handler
 
-        async def unary(_requests: Any, context: Context) -> Any:  # noqa: ANN401 - any answer
-            async with self._let_in(details, context):
-                data = await _only_request(context)
-                return await handler.unary_unary(data, context)
+        method = handler.unary_unary or handler.unary_stream or handler.stream_unary
+
+        async def whole(requests: Any, context: Context) -> Any:  # noqa: ANN401 - any answer
+            call, peer = self._begin(details, context)
+            with _recorded(call, context):
+                async with Answered(context):
+                    self._let_in(call, peer, details, context)
+                    if not handler.request_streaming:
+                        requests = await _only_request(context)
+                    return await method(requests, context)
 
         async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ANN401 - any request
-            async with self._let_in(details, context):
+            call, peer = self._begin(details, context)
+            with _recorded(call, context):
+                async with Answered(context):
+                    self._let_in(call, peer, details, context)
                 async for answer in handler.stream_stream(requests, context):
                     yield answer
 
-        if handler.unary_unary:
-            return grpc.stream_unary_rpc_method_handler(
-                unary, handler.request_deserializer, handler.response_serializer
-            )
-        return grpc.stream_stream_rpc_method_handler(
-            stream, handler.request_deserializer, handler.response_serializer
+        kind = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
+        return kind(
+            whole if method else stream, handler.request_deserializer, handler.response_serializer
         )
 
-    @asynccontextmanager
-    async def _let_in(
-        self, details: grpc.HandlerCallDetails, context: Context
-    ) -> AsyncIterator[None]:
+    def _begin(self, details: grpc.HandlerCallDetails, context: Context) -> tuple[calls.Call, Peer]:
         peer = Peer(context.peer(), self._uid_of)
         call = calls.Call(details.method, "unix" if peer.is_unix else "tcp")
         calls.begin(call)
-        with audit.recorded(call, context) if details.method == AUDITED else nullcontext():
-            async with answered(context):
-                names = _certificate_names(context)
-                call.known = self._access.know(details.invocation_metadata or (), peer, names)
-                self._access.check(call.known, details.method)
-            yield
+        return call, peer
+
+    def _let_in(
+        self, call: calls.Call, peer: Peer, details: grpc.HandlerCallDetails, context: Context
+    ) -> None:
+        names = _certificate_names(context)
+        call.known = self._access.know(details.invocation_metadata or (), peer, names)
+        self._access.check(call.known, details.method)
+
+
+def _recorded(call: calls.Call, context: Context) -> AbstractContextManager[None]:
+    return audit.recorded(call, context) if call.method == AUDITED else nullcontext()
 
 
 async def _only_request(context: Context) -> Any:  # noqa: ANN401 - bytes, or what they were made into
-    async with answered(context):
-        data = await context.read()
-        if data is grpc.aio.EOF:  # type: ignore[attr-defined]  # no stub has it
-            raise JobError(Violation(WHOLE_REQUEST, "must be sent"))
+    data = await context.read()
+    if data is grpc.aio.EOF:  # type: ignore[attr-defined]  # no stub has it
+        raise JobError(Violation(WHOLE_REQUEST, "must be sent"))
     return data
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 HASH = re.compile(r"sha256:([0-9a-f]{64})")
+WHOLE_NUMBERS = {"slots": 1, "memory_bytes": 1, "queue_places": 0, "blob_bytes": 0, "burst": 1}
+"""Fields of a share, and the least that each may be."""
 MAX_UID = 2**32 - 2
 """The last one means "nobody" to the kernel: (uid_t) -1."""
 
@@ -142,7 +144,7 @@ def _share(value: object) -> Share:
         raise ValueError("share must be a table, headed [caller.share]")  # noqa: TRY004 - as above
     _only_known(value, set(Share.__slots__))
     given: dict[str, Any] = {}
-    for name, least in (("slots", 1), ("memory_bytes", 1), ("queue_places", 0), ("burst", 1)):
+    for name, least in WHOLE_NUMBERS.items():
         if name in value:
             given[name] = _whole(value[name], f"share.{name}", least)
     if "rate" in value:

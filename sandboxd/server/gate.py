@@ -3,30 +3,26 @@
 gRPC for Python does not tell which user is behind a unix socket. So the gate listens in its place,
 asks the kernel (SO_PEERCRED), and passes the bytes on to gRPC's own socket, which nobody else can
 reach. It does so from a socket that bears the user's id in its name, and that name gRPC tells.
+
+Of several workers each has a gate that does not listen: its parent hands connections over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
-import os
 import secrets
 import socket
-import stat
 import struct
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from sandboxd.errors import HostError
-from sandboxd.server.listening import make_way
+from sandboxd.server.listening import listen_unix, make_room, make_way, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 64
 """Of one user at once; a client needs one, whatever it calls. Each takes three descriptors."""
@@ -35,21 +31,30 @@ CREDENTIALS = struct.Struct("3i")
 
 
 class Gate:
-    """Listens at a path that every user may open, and relays those whom it is told to let in."""
+    """Relays the connections of those whom it is told to let in to gRPC's own socket."""
 
-    def __init__(self, path: Path, may_enter: Callable[[int], bool]) -> None:
-        """Take the socket's path, and what says of a uid whether it is some caller's."""
-        self._path = path
-        self._room = path.with_name(f".{path.name}.d")
-        self.inner = self._room / "grpc.sock"
-        """Where gRPC must listen."""
-        self._may_enter = may_enter
+    def __init__(
+        self,
+        inner: Path,
+        enters_as: Callable[[int], int | None],
+        max_connections: int = MAX_CONNECTIONS,
+        count_out: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take where gRPC listens, and what says as whom a uid comes in; None: not at all.
+
+        `max_connections` is what one user may have; `count_out` is called as each goes.
+        """
+        self.inner = inner
+        """Where gRPC must listen, in a directory that nobody else can enter."""
+        self._enters_as = enters_as
+        self._max_connections = max_connections
+        self._count_out = count_out
         # Nobody can foresee the name, so nobody can bind it before us.
         self._badge = f"sandboxd-{secrets.token_hex(8)}"
         self._numbers = itertools.count(1)
         self._connections: Counter[int] = Counter()
         self._visitors: set[_Visitor] = set()
-        self._server: asyncio.Server | None = None
+        self._arrivals: set[asyncio.Task[None]] = set()
 
     def uid_of(self, peer: str) -> int | None:
         """Give the user behind gRPC's name of a peer, if he came through here."""
@@ -59,67 +64,51 @@ class Gate:
             return None
         return int(rest.partition("/")[0])
 
-    def prepare(self) -> None:
-        """Make the directory of gRPC's own socket, which is ours alone, and clear the path.
-
-        Raises:
-            HostError: something is in the way.
-
-        """
-        make_way(self._path, directory_mode=0o711)
-        try:
-            with suppress(FileExistsError):
-                self._room.mkdir(mode=0o700)
-            about = self._room.lstat()
-            if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
-                raise PermissionError(0, "it is not ours")
-            self._room.chmod(0o700)
-        except OSError as error:
-            raise HostError(
-                "CANNOT_LISTEN",
-                f"cannot keep a socket in {self._room}: {error.strerror}",
-                "let the socket lie in a directory of the server's user",
-            ) from error
-
     async def open(self) -> None:
         """Let clients in; gRPC must listen already."""
-        if not self._path.parent.stat().st_mode & stat.S_IXOTH:
-            log.warning("other users cannot reach %s: chmod o+x its directory", self._path)
-        loop = asyncio.get_running_loop()
-        mask = os.umask(0o111)  # every user may connect; we look at each
-        try:
-            self._server = await loop.create_unix_server(
-                lambda: _Visitor(self), str(self._path), backlog=socket.SOMAXCONN
-            )
-        finally:
-            os.umask(mask)
+
+    def enter(self, client: socket.socket) -> None:
+        """Take in a connection that somebody else has accepted."""
+        client.settimeout(0)
+        arrival = asyncio.create_task(self._arrive(client))
+        self._arrivals.add(arrival)
+        arrival.add_done_callback(self._arrivals.discard)
 
     def close(self) -> None:
-        """Let nobody in any more, part with those inside, and leave nothing behind."""
-        if self._server is not None:
-            self._server.close()
+        """Part with those inside, and leave nothing behind."""
+        for arrival in tuple(self._arrivals):
+            arrival.cancel()
         for visitor in tuple(self._visitors):
             visitor.leave()
-        for remove in (self._path.unlink, self.inner.unlink, self._room.rmdir):
-            with suppress(OSError):
-                remove()
+        with suppress(OSError):
+            self.inner.unlink()
 
-    def admit(self, visitor: _Visitor) -> bool:
+    def admit(self, visitor: _Visitor, told_uid: int) -> bool:
         """Count a connection in, unless its user is nobody's or has too many."""
-        uid = visitor.uid
-        if not self._may_enter(uid) or self._connections[uid] >= MAX_CONNECTIONS:
+        uid = self._enters_as(told_uid)
+        if uid is None or self._connections[uid] >= self._max_connections:
             return False
+        visitor.uid = uid
         self._connections[uid] += 1
         self._visitors.add(visitor)
         return True
 
     def part(self, visitor: _Visitor) -> None:
         """Count a connection out."""
+        self._count_out()
         if visitor in self._visitors:
             self._visitors.discard(visitor)
             self._connections[visitor.uid] -= 1
             if not self._connections[visitor.uid]:
                 del self._connections[visitor.uid]
+
+    async def _arrive(self, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(lambda: _Visitor(self), client)
+        except OSError:
+            client.close()
+            self._count_out()
 
     async def lead_in(self, visitor: _Visitor) -> None:
         """Connect a visitor to gRPC, under a name that bears his uid."""
@@ -133,6 +122,44 @@ class Gate:
         except OSError:
             inner.close()
             visitor.leave()
+
+
+class ListeningGate(Gate):
+    """Listens itself, at a path that every user may open."""
+
+    def __init__(self, path: Path, enters_as: Callable[[int], int | None]) -> None:
+        """Take the socket's path, and what says as whom a uid comes in; None: not at all."""
+        super().__init__(room_of(path) / "grpc.sock", enters_as)
+        self._path = path
+        self._server: asyncio.Server | None = None
+
+    def prepare(self) -> None:
+        """Make the directory of gRPC's own socket, which is ours alone, and clear the path.
+
+        Raises:
+            HostError: something is in the way.
+
+        """
+        make_way(self._path, directory_mode=0o711)
+        make_room(self._path)
+
+    async def open(self) -> None:
+        """Let clients in; gRPC must listen already."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(
+            lambda: _Visitor(self),
+            sock=listen_unix(self._path, is_open=True),
+            backlog=socket.SOMAXCONN,
+        )
+
+    def close(self) -> None:
+        """Let nobody in any more, part with those inside, and leave nothing behind."""
+        if self._server is not None:
+            self._server.close()
+        super().close()
+        for remove in (self._path.unlink, self.inner.parent.rmdir):
+            with suppress(OSError):
+                remove()
 
 
 class _Relay(asyncio.Protocol):
@@ -184,8 +211,7 @@ class _Visitor(_Relay):
         self.transport = cast("asyncio.Transport", transport)
         client = transport.get_extra_info("socket")
         told = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-        self.uid = CREDENTIALS.unpack(told)[1]
-        if not self._gate.admit(self):
+        if not self._gate.admit(self, CREDENTIALS.unpack(told)[1]):
             self.transport.abort()
             return
         loop = asyncio.get_running_loop()

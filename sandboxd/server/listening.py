@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import stat
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import grpc
+
+log = logging.getLogger(__name__)
 
 SETTINGS = bytes.fromhex("000000 04 00 00000000")
 """An HTTP/2 server's first frame, empty: with it a client takes the connection for made."""
@@ -113,6 +116,35 @@ def make_way(path: Path, directory_mode: int = 0o700) -> None:
     raise _cannot_listen(path, "a file that is no socket is there", "remove it or choose another")
 
 
+def room_of(path: Path) -> Path:
+    """Name the directory for gRPC's own sockets behind the one at `path`."""
+    return path.with_name(f".{path.name}.d")
+
+
+def make_room(path: Path) -> Path:
+    """Make the directory for gRPC's own sockets behind the one at `path`; it is ours alone.
+
+    Raises:
+        HostError: something is in the way.
+
+    """
+    room = room_of(path)
+    try:
+        with suppress(FileExistsError):
+            room.mkdir(mode=0o700)
+        about = room.lstat()
+        if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
+            raise PermissionError(0, "it is not ours")
+        room.chmod(0o700)
+    except OSError as error:
+        raise HostError(
+            "CANNOT_LISTEN",
+            f"cannot keep a socket in {room}: {error.strerror}",
+            "let the socket lie in a directory of the server's user",
+        ) from error
+    return room
+
+
 def _remove_dead(path: Path) -> None:
     """Remove a socket file unless somebody listens behind it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -122,6 +154,31 @@ def _remove_dead(path: Path) -> None:
                 path, "another server listens there", "stop that server or choose another path"
             )
     path.unlink()
+
+
+def listen_unix(path: Path, *, is_open: bool) -> socket.socket:
+    """Listen at a path, for its owner alone or, if it `is_open`, for every user.
+
+    Raises:
+        HostError: something is in the way.
+
+    """
+    make_way(path, 0o711 if is_open else 0o700)
+    if is_open and not path.parent.stat().st_mode & stat.S_IXOTH:
+        log.warning("other users cannot reach %s: chmod o+x its directory", path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o111 if is_open else 0o177)
+    try:
+        listener.bind(str(path))
+        listener.listen(socket.SOMAXCONN)
+    except OSError as error:
+        listener.close()
+        remedy = "choose a directory that is yours"
+        raise _cannot_listen(path, error.strerror or "", remedy) from error
+    finally:
+        os.umask(mask)
+    listener.settimeout(0)
+    return listener
 
 
 class Door:
@@ -160,6 +217,10 @@ class Door:
     def close(self) -> None:
         """Let clients wait in systemd's socket for the next server."""
         self._usher.close()
+        self.shut()
+
+    def shut(self) -> None:
+        """Lead clients to systemd's socket."""
         self._lead_to(self._room)
 
     def _lead_to(self, target: Path) -> None:

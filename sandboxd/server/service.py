@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from sandboxd.errors import HostError, JobError, Violation
-from sandboxd.plan import limits_for
-from sandboxd.server import audit, calls, wire
-from sandboxd.server.answers import answered
+from sandboxd.server import audit, blob_service, calls, wire
 from sandboxd.server.wire_bytes import request_from
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from google.protobuf.descriptor import Descriptor
 
     from sandboxd.model.job import Job
     from sandboxd.model.outcome import RunResult
     from sandboxd.runtime.supervisor import Supervisor
     from sandboxd.server.admission import Admission
+    from sandboxd.server.board import Counts
 
     RunContext = grpc.aio.ServicerContext[pb.RunRequest, pb.RunResponse]
     HostContext = grpc.aio.ServicerContext[pb.GetHostRequest, pb.GetHostResponse]
@@ -30,30 +31,36 @@ if TYPE_CHECKING:
 LARGE_BYTES = 1 << 20
 """A request above this is digested in a thread, so that nobody waits for it."""
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["RunnerService"]
+SERVICES = {one.full_name: one for one in (DESCRIPTOR, blob_service.DESCRIPTOR)}
+"""Ours, by their full names."""
 
 
 class RunnerService(pb_grpc.RunnerServiceServicer):
-    """Serves `sandboxd.v1.RunnerService` with one supervisor behind one queue."""
+    """Serves `sandboxd.v1.RunnerService` with one supervisor behind one queue.
 
-    def __init__(self, supervisor: Supervisor, admission: Admission) -> None:
-        """Take what runs jobs and what decides when; both outlive the service."""
+    What it raises, the guard before it answers.
+    """
+
+    def __init__(
+        self, supervisor: Supervisor, admission: Admission, counts: Callable[[], Counts]
+    ) -> None:
+        """Take what runs jobs and what decides when, and what counts them; all outlive us."""
         self._supervisor = supervisor
         self._admission = admission
+        self._counts = counts
         self._calls: set[asyncio.Task[Any] | None] = set()
         self._cut_short = False
 
-    async def Run(self, request: pb.RunRequest, context: RunContext) -> pb.RunResponse:  # noqa: N802
+    async def Run(self, request: pb.RunRequest, _context: RunContext) -> pb.RunResponse:  # noqa: N802
         """Run one job to its end; cancelling the call cancels the job, then frees its slot."""
-        async with answered(context):
-            with self._until_cut_short():
-                return await self._run(request, calls.current())
+        with self._until_cut_short():
+            return await self._run(request, calls.current())
 
     async def GetHost(  # noqa: N802
-        self, _request: pb.GetHostRequest, context: HostContext
+        self, _request: pb.GetHostRequest, _context: HostContext
     ) -> pb.GetHostResponse:
         """Describe this host; needs no slot."""
-        async with answered(context):
-            return wire.to_host_response(self._supervisor.host, self._supervisor.ready_count)
+        return wire.to_host_response(self._supervisor.host, self._counts())
 
     def cut_short(self) -> None:
         """Cancel every job that runs or waits; each call is answered that the server leaves."""
@@ -89,8 +96,8 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         assert call.known is not None  # noqa: S101 - the guard let it in
         share = call.known.caller.share
         try:
-            self._supervisor.check(job)  # a job that can never run need not wait for its turn
-            memory_bytes = limits_for(job, self._supervisor.host).memory_bytes or 0
+            # A job that can never run need not wait for its turn.
+            memory_bytes = self._supervisor.check(job).memory_bytes or 0
             if share.memory_bytes is not None and memory_bytes > share.memory_bytes:
                 rule = f"must be at most {share.memory_bytes}, the caller's share"
                 raise JobError(Violation("limits.memory_bytes", rule))  # noqa: TRY301 - as the others
@@ -112,7 +119,10 @@ async def _digest(request: pb.RunRequest, size_bytes: int) -> str:
 
 
 class ReadsRequests(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # only the stub has any
-    """Reads the requests of our service, so that bytes which are no message are answered by us."""
+    """Reads the requests of our services, so that bytes which are no message are answered by us.
+
+    Stands behind the guard.
+    """
 
     async def intercept_service(
         self,
@@ -122,15 +132,29 @@ class ReadsRequests(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # on
         """Give the method's handler, now one that takes bytes; others' methods are left alone."""
         handler = await continuation(handler_call_details)
         service, _, name = handler_call_details.method.removeprefix("/").rpartition("/")
-        if handler is None or service != DESCRIPTOR.full_name:
+        if handler is None or service not in SERVICES:
             return handler
-        kind = DESCRIPTOR.methods_by_name[name].input_type
+        kind = SERVICES[service].methods_by_name[name].input_type
+        method = handler.unary_unary or handler.unary_stream or handler.stream_unary
+
+        async def read_all(requests: AsyncIterator[bytes], context: RunContext) -> Any:  # noqa: ANN401 - any answer
+            return await method(_read(kind, requests), context)
 
         async def read(data: bytes, context: RunContext) -> Any:  # noqa: ANN401 - any answer
-            async with answered(context):
-                request = request_from(kind, data)
-            return await handler.unary_unary(request, context)
+            return await method(request_from(kind, data), context)
 
-        return grpc.unary_unary_rpc_method_handler(
-            read, response_serializer=handler.response_serializer
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(
+                read_all, response_serializer=handler.response_serializer
+            )
+        answers = (
+            grpc.unary_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.unary_unary_rpc_method_handler
         )
+        return answers(read, response_serializer=handler.response_serializer)
+
+
+async def _read(kind: Descriptor, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async for data in requests:
+        yield request_from(kind, data)

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import grpc
@@ -21,15 +20,17 @@ from sandboxd.errors import HostError
 from sandboxd.model.job import MAX_INPUT_BYTES
 from sandboxd.model.limits import MIB
 from sandboxd.server import audit
-from sandboxd.server.access import Access, foreign
-from sandboxd.server.addresses import UNIX
+from sandboxd.server.access import Access
 from sandboxd.server.admission import Admission
 from sandboxd.server.auth import Guard
-from sandboxd.server.gate import Gate
-from sandboxd.server.listening import Door, bind
-from sandboxd.server.service import DESCRIPTOR, ReadsRequests, RunnerService
+from sandboxd.server.blob_service import BlobService
+from sandboxd.server.board import Counts
+from sandboxd.server.entrance import Entrance
+from sandboxd.server.service import DESCRIPTOR, SERVICES, ReadsRequests, RunnerService
 from sandboxd.server.systemd import Manager
+from sandboxd.server.threads import Threads
 from sandboxd.server.tls import Certificates
+from sandboxd.v1 import blob_service_pb2_grpc as blob_grpc
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sandboxd.runtime.supervisor import Supervisor
+    from sandboxd.server.seat import Orders, Seat
     from sandboxd.server.tls import TlsFiles
+    from sandboxd.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +52,6 @@ MAX_REQUEST_BYTES = MAX_INPUT_BYTES + 8 * MIB
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),  # else two servers would share a port and neither would know
     # What those take whom nobody knows yet: connections, unfinished handshakes, calls, metadata.
     ("grpc.max_allowed_incoming_connections", 1024),
     ("grpc.server_handshake_timeout_ms", 10_000),
@@ -84,27 +86,34 @@ class Server:
         waiting: socket.socket | None = None,
         callers: str | None = None,
         tls: TlsFiles | None = None,
+        seat: Seat | None = None,
+        orders: Orders | None = None,
+        blobs: BlobStore | None = None,
     ) -> None:
         """Take the addresses, and how long jobs may still run when the server leaves.
 
         Without a grace they run to their end. The host says how many run at once and how many wait.
         `manager` hears of each state. `waiting` is the manager's socket, in which clients wait when
         there is no server; while there is one, the unix addresses are links past it. `callers` is
-        the file that says who may call; with `tls` all TCP is by TLS.
+        the file that says who may call; with `tls` all TCP is by TLS. `blobs` is where blobs are
+        kept, if they are. One of several workers has a
+        `seat` among them, and listens where its parent's `orders` say rather than on `listen`.
         """
         self.addresses: tuple[str, ...] = ()
         """Where the server really listens, once its context is entered."""
         self._listen = listen
         self._callers = callers
         self._tls = tls
-        self._gates: list[Gate] = []
+        self._waiting = waiting
         self._grace = grace
-        self._manager = manager or Manager(None, None)
-        links = [Path(a.removeprefix(UNIX)) for a in listen if a.startswith(UNIX)]
-        self._door = Door(waiting, links) if waiting else None
+        self._seat, self._orders = seat, orders
+        self._manager = seat or manager or Manager(None, None)
+        self._supervisor = supervisor
         self.admission = Admission(supervisor.host.slot_count, supervisor.host.queue_length)
         """The queue before the supervisor."""
-        self._service = RunnerService(supervisor, self.admission)
+        self._service = RunnerService(supervisor, self.admission, self.counts)
+        self._threads = Threads()
+        self._blobs = BlobService(blobs, self._threads)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # no stub has it
         self._leaving = asyncio.Event()
         self._hurrying = asyncio.Event()
@@ -117,68 +126,63 @@ class Server:
                 callers or certificates cannot be used.
 
         """
-        self._access = Access(self._callers)  # now: what was root's is no longer ours to read
+        # Now: what was root's is no longer ours to read.
+        self._access = Access(self._callers, worker_count=self._seat.count if self._seat else 1)
         self._certificates = Certificates(self._tls) if self._tls else None
-        guard = Guard(self._access, self._uid_of)
-        self._server = grpc.aio.server(options=OPTIONS, interceptors=(guard, ReadsRequests()))
+        self._entrance = Entrance(self._access, self._certificates, self._seat)
+        guard = Guard(self._access, self._entrance.uid_of)
+        # Only workers share a port: of other servers, neither would know of the other.
+        options = (*OPTIONS, ("grpc.so_reuseport", int(self._seat is not None)))
+        self._server = grpc.aio.server(options=options, interceptors=(guard, ReadsRequests()))
         pb_grpc.add_RunnerServiceServicer_to_server(self._service, self._server)  # type: ignore[no-untyped-call]  # generated
+        blob_grpc.add_BlobServiceServicer_to_server(self._blobs, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
-        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        for service in SERVICES:
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         try:
             self.addresses = self._bind()
             await self._server.start()
-            for gate in self._gates:
-                await gate.open()
-            if self._door:
-                await self._door.open()
+            await self._entrance.open()
+            if self._seat:
+                self._seat.attend(self._entrance.enter, self._hurry)
         except BaseException:
             await self._stop(None)
             raise
-        self._heart = asyncio.create_task(self._manager.watch())
+        beat = self._seat.beat(self._own_counts) if self._seat else self._manager.watch()
+        self._heart = asyncio.create_task(beat)
         return self
 
     def _bind(self) -> tuple[str, ...]:
-        """Listen on every address; give those where clients find us."""
-        if self._door is None:
-            return tuple(self._bind_one(address) for address in self._listen)
-        self._door.check()
-        self._bind_one(f"{UNIX}{self._door.serving}")
-        return tuple(a if a.startswith(UNIX) else self._bind_one(a) for a in self._listen)
+        if self._orders is not None:
+            return self._entrance.bind_as_ordered(self._server, self._orders)
+        return self._entrance.bind(self._server, self._listen, self._waiting)
 
-    def _bind_one(self, address: str) -> str:
-        if not address.startswith(UNIX):
-            return bind(self._server, address, self._credentials())
-        if not foreign(self._access.callers):
-            return bind(self._server, address)
-        gate = Gate(Path(address.removeprefix(UNIX)), self._may_enter)
-        gate.prepare()
-        bind(self._server, f"{UNIX}{gate.inner}")
-        self._gates.append(gate)
-        return address
+    def counts(self) -> Counts:
+        """Tell what runs, waits and stands ready; of several workers, in all of them together."""
+        own = self._own_counts()
+        return self._seat.total(own) if self._seat else own
 
-    def _credentials(self) -> grpc.ServerCredentials | None:
-        if self._certificates is None:
-            return None
-        if self._access.callers is None:
-            text = "cannot use [tls] without callers: nobody would know who calls"
-            raise HostError("CALLERS_MISSING", text, "name a file of callers")
-        return self._certificates.credentials()
-
-    def _may_enter(self, uid: int) -> bool:
-        return self._access.callers is not None and uid in self._access.callers.uids
-
-    def _uid_of(self, peer: str) -> int | None:
-        return next((uid for g in self._gates if (uid := g.uid_of(peer)) is not None), None)
+    def _own_counts(self) -> Counts:
+        host = self._supervisor.host
+        return Counts(
+            worker_count=1,
+            processor_count=host.processor_count,
+            slot_count=self.admission.slot_count,
+            running_job_count=self.admission.held_count,
+            waiting_job_count=self.admission.waiting_count,
+            pool_size=host.pool_size,
+            ready_sandbox_count=self._supervisor.ready_count,
+        )
 
     def reload(self) -> None:
         """Read callers and certificates again, and open the audit's file again.
 
         Each that has a mistake stays as it was, and the log says why.
         """
-        reloads = [lambda: self._access.reload(has_gate=bool(self._gates)), audit.reopen]
+        reloads = [lambda: self._access.reload(has_gate=self._entrance.has_gate), audit.reopen]
         if self._certificates:
             reloads.append(self._certificates.reload)
         outcomes = [_tried(reload) for reload in reloads]
@@ -220,6 +224,11 @@ class Server:
         """Begin to leave; called once more, cancel the jobs that still run."""
         (self._hurrying if self._leaving.is_set() else self._leaving).set()
 
+    def _hurry(self) -> None:
+        """Leave at once: nobody is left who would tell us to."""
+        self._leaving.set()
+        self._hurrying.set()
+
     async def drain(self) -> None:
         """Refuse new jobs, wait for the admitted ones (within the grace), stop listening.
 
@@ -227,9 +236,7 @@ class Server:
         """
         self._leaving.set()
         self._manager.tell("STOPPING=1", "STATUS=draining: admitted jobs end, new ones are refused")
-        if self._door:
-            self._door.close()
-            self._door = None
+        self._entrance.stop_inviting()
         await self._health.enter_graceful_shutdown()
         ended = asyncio.ensure_future(self.admission.drain())
         hurried = asyncio.ensure_future(self._hurrying.wait())
@@ -249,8 +256,10 @@ class Server:
 
     async def _stop(self, farewell_seconds: float | None) -> None:
         await self._server.stop(farewell_seconds)
-        for gate in self._gates:
-            gate.close()
+        await self._threads.close()
+        if self._seat:
+            self._seat.leave()
+        self._entrance.close()
 
 
 def _tried(reload: Callable[[], None]) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from sandboxd.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
 FIRST_FD = 3
 """Where systemd puts the first socket that it hands over."""
@@ -46,10 +46,14 @@ class Manager:
             words.settimeout(0)
             words.sendto("\n".join(assignments).encode(), self._address)
 
-    async def watch(self) -> None:
-        """Show, for as long as this runs, that the event loop turns: twice in each period."""
+    async def watch(self, is_well: Callable[[], bool] = lambda: True) -> None:
+        """Show, for as long as this runs, that the event loop turns: twice in each period.
+
+        Not while `is_well` denies it: of what else belongs to the service.
+        """
         while self.watchdog_seconds:
-            self.tell("WATCHDOG=1")
+            if is_well():
+                self.tell("WATCHDOG=1")
             await asyncio.sleep(self.watchdog_seconds / 2)
 
 

@@ -8,6 +8,7 @@ their functions too: `wire_errors`, `wire_host` and, for what they share, `wire_
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import JobError, Violation
@@ -132,6 +133,7 @@ def to_job(request: pb.RunRequest) -> Job:
             network=_to_network(asked.network, broken),
             merge_stderr=asked.merge_stderr,
             require=tuple(asked.require),
+            exclusive_cpus=asked.exclusive_cpus,
         )
     except JobError as error:
         raise in_request(JobError(*broken, *error.violations)) from None
@@ -177,6 +179,7 @@ def from_job(job: Job) -> pb.RunRequest:
             network=NETWORKS[job.network],
             merge_stderr=job.merge_stderr,
             require=job.require,
+            exclusive_cpus=job.exclusive_cpus,
         )
     )
 
@@ -189,7 +192,7 @@ def to_response(result: RunResult) -> pb.RunResponse:
             **_ending(outcome.ending),
             usage=message_from(pb.Usage, outcome.usage),
             limits_touched=outcome.limits_touched,
-            enforced=[message_from(pb.EnforcedLimit, limit) for limit in outcome.enforced],
+            enforced=[_enforced(limit) for limit in outcome.enforced],
             policy_digest=outcome.policy_digest,
         ),
         stdout=message_from(pb.Captured, result.stdout),
@@ -247,6 +250,12 @@ def _to_network(number: int, broken: list[Violation]) -> Network:
     if number != pb.NETWORK_UNSPECIFIED:
         broken.append(Violation("network", "must be a Network that this server knows"))
     return Network.NONE
+
+
+@lru_cache(1024)
+def _enforced(limit: EnforcedLimit) -> pb.EnforcedLimit:
+    """Give the message of a limit; most jobs have the same ones."""
+    return message_from(pb.EnforcedLimit, limit)
 
 
 def _ending(ending: Ending) -> dict[str, Any]:

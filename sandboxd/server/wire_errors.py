@@ -12,6 +12,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from google.rpc.status_pb2 import Status
 
 from sandboxd.errors import (
+    BlobDamaged,
     Busy,
     CallerError,
     ForbiddenError,
@@ -39,6 +40,7 @@ CODES: dict[type[SandboxdError], int] = {
     PreconditionError: code_pb2.FAILED_PRECONDITION,
     Busy: code_pb2.RESOURCE_EXHAUSTED,
     HostError: code_pb2.UNAVAILABLE,
+    BlobDamaged: code_pb2.DATA_LOSS,
     StageError: code_pb2.INTERNAL,
 }
 """The gRPC status of each class; any other error is INTERNAL."""
@@ -46,6 +48,7 @@ CODES: dict[type[SandboxdError], int] = {
 REFUSALS: dict[int, type[CallerError | HostError]] = {
     code_pb2.UNAUTHENTICATED: UnauthenticatedError,
     code_pb2.PERMISSION_DENIED: ForbiddenError,
+    code_pb2.DATA_LOSS: BlobDamaged,
 }
 
 ERRNO_OF = {name: number for number, name in errno.errorcode.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandboxd.server.board import Counts
 from sandboxd.server.wire_values import (
     NETWORK_OF,
     NETWORKS,
@@ -71,10 +72,21 @@ class HostDescription:
     weaknesses: tuple[HostWeakness, ...]
     pool_size: int = 0
     ready_sandbox_count: int = 0
+    running_job_count: int = 0
+    waiting_job_count: int = 0
+    worker_count: int = 0
 
 
-def to_host_response(host: Host, ready_count: int = 0) -> pb.GetHostResponse:
-    """Give the answer that describes a host; its features include the limits it enforces."""
+def to_host_response(host: Host, counts: Counts | None = None) -> pb.GetHostResponse:
+    """Give the answer that describes a host; its features include the limits it enforces.
+
+    `counts` is what its server has and does; without one, what a server would have.
+    """
+    counts = counts or Counts(
+        processor_count=host.processor_count,
+        slot_count=host.slot_count,
+        pool_size=host.pool_size,
+    )
     enforced = {limit for limit, mechanism in host.mechanisms.items() if mechanism != "none"}
     return pb.GetHostResponse(
         version=host.version,
@@ -82,8 +94,6 @@ def to_host_response(host: Host, ready_count: int = 0) -> pb.GetHostResponse:
         id_mode=ID_MODES[host.id_mode.value],
         cgroup_rung=host.cgroup_rung,
         landlock_abi=host.landlock_abi,
-        processor_count=host.processor_count,
-        slot_count=host.slot_count,
         memory_bytes=host.memory_bytes,
         defaults=message_from(pb.Limits, host.defaults),
         ceilings=message_from(pb.Limits, host.ceilings),
@@ -96,8 +106,7 @@ def to_host_response(host: Host, ready_count: int = 0) -> pb.GetHostResponse:
         networks=[NETWORKS[network] for network in host.networks],
         features=sorted(enforced.union(host.features)),
         weaknesses=[message_from(pb.Weakness, weakness) for weakness in host.weaknesses],
-        pool_size=host.pool_size,
-        ready_sandbox_count=ready_count,
+        **counts._asdict(),
     )
 
 
@@ -128,6 +137,9 @@ def from_host_response(response: pb.GetHostResponse) -> HostDescription:
         weaknesses=tuple(value_from(HostWeakness, weakness) for weakness in response.weaknesses),
         pool_size=response.pool_size,
         ready_sandbox_count=response.ready_sandbox_count,
+        running_job_count=response.running_job_count,
+        waiting_job_count=response.waiting_job_count,
+        worker_count=response.worker_count,
     )
     if broken or not description.id_mode:
         raise unreadable()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -33,9 +34,13 @@ NETWORK_OF = {int(number): network for network, number in NETWORKS.items()}
 
 def message_from(kind: type[AnyMessage], value: object) -> AnyMessage:
     """Build a flat message from the fields of the same names in `value`."""
-    return kind(
-        **{name: _sendable(getattr(value, name)) for name in kind.DESCRIPTOR.fields_by_name}
-    )
+    names = _names_of(kind)  # type: ignore[arg-type]  # a class can be hashed
+    return kind(**{name: _sendable(getattr(value, name)) for name in names})
+
+
+@cache
+def _names_of(kind: type[Message]) -> tuple[str, ...]:
+    return tuple(kind.DESCRIPTOR.fields_by_name)
 
 
 def value_from(kind: type[AnyValue], message: Message) -> AnyValue:

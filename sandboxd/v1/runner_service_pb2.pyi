@@ -54,7 +54,7 @@ class RunRequest(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("argv", "env", "working_directory", "stdin", "files", "outputs", "limits", "policy", "root", "network", "merge_stderr", "require", "secret_env")
+    __slots__ = ("argv", "env", "working_directory", "stdin", "files", "outputs", "limits", "policy", "root", "network", "merge_stderr", "require", "secret_env", "exclusive_cpus")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,7 @@ class Job(_message.Message):
     MERGE_STDERR_FIELD_NUMBER: _ClassVar[int]
     REQUIRE_FIELD_NUMBER: _ClassVar[int]
     SECRET_ENV_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSIVE_CPUS_FIELD_NUMBER: _ClassVar[int]
     argv: _containers.RepeatedScalarFieldContainer[str]
     env: _containers.ScalarMap[str, str]
     working_directory: str
@@ -95,7 +96,8 @@ class Job(_message.Message):
     merge_stderr: bool
     require: _containers.RepeatedScalarFieldContainer[str]
     secret_env: _containers.ScalarMap[str, str]
-    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., working_directory: _Optional[str] = ..., stdin: _Optional[_Union[Content, _Mapping]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputPath, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., policy: _Optional[str] = ..., root: _Optional[str] = ..., network: _Optional[_Union[Network, str]] = ..., merge_stderr: _Optional[bool] = ..., require: _Optional[_Iterable[str]] = ..., secret_env: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    exclusive_cpus: bool
+    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., working_directory: _Optional[str] = ..., stdin: _Optional[_Union[Content, _Mapping]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputPath, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., policy: _Optional[str] = ..., root: _Optional[str] = ..., network: _Optional[_Union[Network, str]] = ..., merge_stderr: _Optional[bool] = ..., require: _Optional[_Iterable[str]] = ..., secret_env: _Optional[_Mapping[str, str]] = ..., exclusive_cpus: _Optional[bool] = ...) -> None: ...
 
 class Content(_message.Message):
     __slots__ = ("data",)
@@ -290,7 +292,7 @@ class GetHostRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetHostResponse(_message.Message):
-    __slots__ = ("version", "kernel_release", "id_mode", "cgroup_rung", "landlock_abi", "processor_count", "slot_count", "memory_bytes", "defaults", "ceilings", "mechanisms", "policies", "roots", "networks", "features", "weaknesses", "pool_size", "ready_sandbox_count")
+    __slots__ = ("version", "kernel_release", "id_mode", "cgroup_rung", "landlock_abi", "processor_count", "slot_count", "memory_bytes", "defaults", "ceilings", "mechanisms", "policies", "roots", "networks", "features", "weaknesses", "pool_size", "ready_sandbox_count", "running_job_count", "waiting_job_count", "worker_count")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     KERNEL_RELEASE_FIELD_NUMBER: _ClassVar[int]
     ID_MODE_FIELD_NUMBER: _ClassVar[int]
@@ -309,6 +311,9 @@ class GetHostResponse(_message.Message):
     WEAKNESSES_FIELD_NUMBER: _ClassVar[int]
     POOL_SIZE_FIELD_NUMBER: _ClassVar[int]
     READY_SANDBOX_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_JOB_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_JOB_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WORKER_COUNT_FIELD_NUMBER: _ClassVar[int]
     version: str
     kernel_release: str
     id_mode: IdMode
@@ -327,7 +332,10 @@ class GetHostResponse(_message.Message):
     weaknesses: _containers.RepeatedCompositeFieldContainer[Weakness]
     pool_size: int
     ready_sandbox_count: int
-    def __init__(self, version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., id_mode: _Optional[_Union[IdMode, str]] = ..., cgroup_rung: _Optional[str] = ..., landlock_abi: _Optional[int] = ..., processor_count: _Optional[int] = ..., slot_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., mechanisms: _Optional[_Iterable[_Union[LimitMechanism, _Mapping]]] = ..., policies: _Optional[_Iterable[_Union[Policy, _Mapping]]] = ..., roots: _Optional[_Iterable[str]] = ..., networks: _Optional[_Iterable[_Union[Network, str]]] = ..., features: _Optional[_Iterable[str]] = ..., weaknesses: _Optional[_Iterable[_Union[Weakness, _Mapping]]] = ..., pool_size: _Optional[int] = ..., ready_sandbox_count: _Optional[int] = ...) -> None: ...
+    running_job_count: int
+    waiting_job_count: int
+    worker_count: int
+    def __init__(self, version: _Optional[str] = ..., kernel_release: _Optional[str] = ..., id_mode: _Optional[_Union[IdMode, str]] = ..., cgroup_rung: _Optional[str] = ..., landlock_abi: _Optional[int] = ..., processor_count: _Optional[int] = ..., slot_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., defaults: _Optional[_Union[Limits, _Mapping]] = ..., ceilings: _Optional[_Union[Limits, _Mapping]] = ..., mechanisms: _Optional[_Iterable[_Union[LimitMechanism, _Mapping]]] = ..., policies: _Optional[_Iterable[_Union[Policy, _Mapping]]] = ..., roots: _Optional[_Iterable[str]] = ..., networks: _Optional[_Iterable[_Union[Network, str]]] = ..., features: _Optional[_Iterable[str]] = ..., weaknesses: _Optional[_Iterable[_Union[Weakness, _Mapping]]] = ..., pool_size: _Optional[int] = ..., ready_sandbox_count: _Optional[int] = ..., running_job_count: _Optional[int] = ..., waiting_job_count: _Optional[int] = ..., worker_count: _Optional[int] = ...) -> None: ...
 
 class LimitMechanism(_message.Message):
     __slots__ = ("limit", "mechanism")

@@ -59,6 +59,7 @@ def _shown(before: object, after: object) -> str:
 
 def _sandboxes(house: House) -> dict[str, object]:
     """Give what sandboxes take; those that are made ahead come and go."""
+    house.settle()
     return {
         "processes below the launcher": sorted(_below(house.launcher())),
         "descriptors of the daemon": len(os.listdir("/proc/self/fd")),

@@ -39,6 +39,7 @@ class Holdings(NamedTuple):
 
 
 def holdings(house: House) -> Holdings:
+    house.settle()
     supervisor = house.supervisor
     ids = supervisor._ids  # noqa: SLF001 - nobody else may know how many are free
     helpers = sorted(descendants(os.getpid()), key=name_of)
@@ -51,7 +52,7 @@ def holdings(house: House) -> Holdings:
         frozenset(dead_daemons(house.host.tree.paths.values())),
         len(ids._pairs) if ids is not None else 0,  # noqa: SLF001 - the same
         supervisor._live,  # noqa: SLF001 - the same
-        sum(supervisor._processors.values()),  # noqa: SLF001 - the same
+        sum(supervisor._processors._users.values()),  # noqa: SLF001 - the same
         frozenset(
             name for name in os.listdir(tempfile.gettempdir()) if name.startswith("sandboxd")
         ),

@@ -273,6 +273,7 @@ def test_a_report_that_makes_no_sense_is_our_fault(fail: Callable[[str], None]) 
 
 def test_no_job_runs_where_a_cgroup_cannot_be_made(own_house: House) -> None:
     needs_cgroups(own_house)
+    own_house.settle()
     places = own_house.supervisor._tree.paths.values()  # noqa: SLF001 - nobody else knows them
     for place in places:
         os.rmdir(place)
@@ -290,6 +291,7 @@ def test_no_job_runs_where_a_cgroup_cannot_be_made(own_house: House) -> None:
         if own_house.host.tree.controllers:
             return  # in v2 the handing down of controllers was lost with the directory
         assert own_house.run("/bin/true").ending == Exited(0)
+        own_house.settle()
         assert own_house.cgroups() == set(places)
 
 

@@ -50,6 +50,7 @@ def clock_offset() -> float:
 
 def is_left(house: House) -> list[object]:
     """Name what jobs have left behind: processes, cgroups, and System V objects of their ids."""
+    house.settle()
     cgroups = (path for path in house.cgroups() if "/jobs/" in path)
     ids = {str(number) for number in house.host_ids()}
     rows = (line.split() for table in TABLES for line in _read(table).splitlines())

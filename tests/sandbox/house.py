@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from sandboxd.model.outcome import RunResult
 
+IS_COMPILED = os.environ.get("SANDBOXD_TEST_ZYGOTE", "compiled") == "compiled"
+"""Which zygote clones the sandboxes, where a test does not say so itself."""
 PATIENCE = 60.0
 """Seconds after which anything that a test waits for counts as lost."""
 SLOWNESS = int(os.environ.get("SANDBOXD_TEST_SLOWNESS", "1"))
@@ -90,7 +92,7 @@ class House:
     """One supervisor and the thread that it lives in."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.host = probe_host(settings)
+        self.host = probe_host(settings or Settings(compiled=IS_COMPILED))
         self.loop = asyncio.new_event_loop()
         self.supervisor = Supervisor(self.host)
         self._thread = threading.Thread(target=self.loop.run_forever)
@@ -182,6 +184,10 @@ class House:
         ids = self.host_ids()
         below = descendants(self.launcher())
         return {pid: uid for pid, uid in processes() if uid in ids and pid in below}
+
+    def settle(self) -> None:
+        """Wait until nothing is left of jobs that have ended: it goes behind their answers."""
+        self.do(self.supervisor.settled())
 
     def cgroups(self) -> set[str]:
         """Name every cgroup directory that this supervisor has made."""

@@ -87,7 +87,8 @@ def test_limits_and_asked_calls_end_a_program_alike(both: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [("no-such",), ("/etc/passwd",), ("/tmp",), ("/usr/bin/../bin/tru",), ("f",), ("./g",)]
+    "argv",
+    [("no-such",), ("/etc/passwd",), ("/tmp",), ("/usr/bin/../bin/absent",), ("f",), ("./g",)],
 )
 def test_what_cannot_start_is_told_alike(both: Pair, argv: tuple[str, ...]) -> None:
     files = (InputFile("f", b"x", executable=True), InputFile("g", b"#!/none\n", executable=True))

@@ -53,6 +53,7 @@ class Holdings(NamedTuple):
 
 
 def holdings(house: House) -> Holdings:
+    house.settle()
     own = Counter(kind_of(fd) for fd in os.listdir("/proc/self/fd"))
     below = descendants(os.getpid())
     helpers = tuple(descriptor_count(pid) for pid in sorted(below))
@@ -195,7 +196,15 @@ zygote_below = launcher_below
 
 
 def zygote_of(house: House) -> int:
+    house.settle()  # or an init on its way out would be counted
     return zygote_below(house.launcher())
+
+
+def kill(pid: int) -> None:
+    """Kill a helper, and wait until nothing that ends with it can be taken for alive."""
+    known = identities({pid} | descendants(pid))
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not still_alive(known), 10)
 
 
 def live(house: House) -> Running:
@@ -206,7 +215,7 @@ def live(house: House) -> Running:
 
 def test_a_killed_zygote_fails_its_jobs_and_no_later_one(own_house: House) -> None:
     running = live(own_house)
-    os.kill(zygote_of(own_house), signal.SIGKILL)
+    kill(zygote_of(own_house))
     with pytest.raises(StageError):
         running.result()
     assert own_house.run("/bin/true").ending == Exited(0)
@@ -215,7 +224,7 @@ def test_a_killed_zygote_fails_its_jobs_and_no_later_one(own_house: House) -> No
 
 def test_a_killed_launcher_is_replaced(own_house: House) -> None:
     running = live(own_house)
-    os.kill(own_house.launcher(), signal.SIGKILL)
+    kill(own_house.launcher())
     with pytest.raises(StageError):
         running.result()
     assert own_house.run("/bin/true").ending == Exited(0)
@@ -227,14 +236,14 @@ def test_a_killed_launcher_is_replaced(own_house: House) -> None:
 
 def test_helpers_killed_again_and_again_are_replaced_and_leave_nothing(own_house: House) -> None:
     for _ in range(fewer(5)):
-        os.kill(zygote_of(own_house), signal.SIGKILL)
+        kill(zygote_of(own_house))
         assert own_house.run("/bin/true").ending == Exited(0)
-        os.kill(own_house.launcher(), signal.SIGKILL)
+        kill(own_house.launcher())
         assert own_house.run("/bin/true").ending == Exited(0)
     before = holdings(own_house)
-    os.kill(zygote_of(own_house), signal.SIGKILL)
+    kill(zygote_of(own_house))
     assert own_house.run("/bin/true").ending == Exited(0)
-    os.kill(own_house.launcher(), signal.SIGKILL)
+    kill(own_house.launcher())
     assert own_house.run("/bin/true").ending == Exited(0)
     after = holdings(own_house)
     assert after.descriptors == before.descriptors

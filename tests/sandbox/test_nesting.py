@@ -117,6 +117,7 @@ def command_line(pid: int) -> bytes:
 
 
 def nothing_is_left(house: House) -> bool:
+    house.settle()
     return not house.sandboxed() and not any("/jobs/" in path for path in house.cgroups())
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from sandboxd.server.tls import TlsFiles
+    from sandboxd.store.blobs import BlobStore
 
 PATIENCE = 30.0
 """Seconds after which anything that a test waits for counts as lost."""
@@ -50,13 +51,18 @@ class Post:
 
 @asynccontextmanager
 async def posted(
-    directory: Path, callers: Path | None = None, tls: TlsFiles | None = None, **settings: Any
+    directory: Path,
+    callers: Path | None = None,
+    tls: TlsFiles | None = None,
+    blobs: BlobStore | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Post]:
     """Serve on a unix socket and on TCP while the context lasts."""
     listen = (f"unix:{directory}/s.sock", "127.0.0.1:0")
     host = probe_host(Settings(**settings))
     file = str(callers) if callers else None
-    server = Server(supervisor := Supervisor(host), listen, callers=file, tls=tls)
+    supervisor = Supervisor(host)
+    server = Server(supervisor, listen, callers=file, tls=tls, blobs=blobs)
     async with supervisor, server:
         yield Post(server, supervisor, *server.addresses)
 

@@ -52,6 +52,15 @@ STRANGER = (UNKNOWN, "WRONG_CREDENTIALS")
 FOR_ALL = dict.fromkeys(("nobody", "stranger", *ROLES), OK)
 FOR_CALLERS = {"nobody": NOBODY, "stranger": STRANGER, "runner": OK, "admin": OK, "both": OK}
 FOR_NOBODY = FOR_CALLERS | dict.fromkeys(ROLES, REFUSED)
+BLOBS = "/sandboxd.v1.BlobService/"
+WITHOUT_BLOBS = (Code.FAILED_PRECONDITION, "BLOBS_OFF")  # the guard let it pass, there is no store
+FOR_RUNNERS = {
+    "nobody": NOBODY,
+    "stranger": STRANGER,
+    "runner": WITHOUT_BLOBS,
+    "admin": REFUSED,
+    "both": WITHOUT_BLOBS,
+}
 TABLE: dict[str, dict[str, tuple[Code, str]]] = {
     RUN: {
         "nobody": NOBODY,
@@ -61,6 +70,11 @@ TABLE: dict[str, dict[str, tuple[Code, str]]] = {
         "both": THROUGH,
     },
     GET_HOST: FOR_CALLERS,
+    f"{BLOBS}FindMissingBlobs": FOR_RUNNERS,
+    f"{BLOBS}UploadBlob": FOR_RUNNERS,
+    f"{BLOBS}DownloadBlob": FOR_RUNNERS,
+    f"{BLOBS}ListBlobs": FOR_RUNNERS,
+    f"{BLOBS}DeleteBlob": FOR_RUNNERS,
     "/grpc.health.v1.Health/Check": FOR_ALL,
     "/grpc.health.v1.Health/List": FOR_NOBODY,
     "/grpc.health.v1.Health/Watch": FOR_ALL,

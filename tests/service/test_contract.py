@@ -8,8 +8,13 @@ from pathlib import Path
 import grpc
 import pytest
 
+from sandboxd.v1 import blob_service_pb2 as blob_pb
 from sandboxd.v1 import runner_service_pb2 as pb
 
+SERVICES = (
+    pb.DESCRIPTOR.services_by_name["RunnerService"],
+    blob_pb.DESCRIPTOR.services_by_name["BlobService"],
+)
 HERE = Path(__file__).parent
 PROTOS = HERE.parent.parent / "protos"
 RPC = re.compile(r"((?:^ *//.*\n)*)^ *rpc (\w+)\(", re.MULTILINE)
@@ -27,6 +32,11 @@ def documented() -> dict[str, list[str]]:
     return found
 
 
+def service_of(rpc: str) -> str:
+    (name,) = (service.name for service in SERVICES if rpc in service.methods_by_name)
+    return name
+
+
 def names_of_tests() -> set[str]:
     return {
         name
@@ -40,8 +50,7 @@ def snake(name: str) -> str:
 
 
 def test_every_rpc_of_the_protos_is_found_here() -> None:
-    service = pb.DESCRIPTOR.services_by_name["RunnerService"]
-    assert documented().keys() == set(service.methods_by_name)
+    assert documented().keys() == {rpc for one in SERVICES for rpc in one.methods_by_name}
 
 
 @pytest.mark.parametrize("rpc", documented())
@@ -56,7 +65,8 @@ def test_every_rpc_documents_codes_of_grpc(rpc: str) -> None:
     ("rpc", "code"), [(rpc, code) for rpc, codes in documented().items() for code in codes]
 )
 def test_every_documented_code_has_a_test_of_its_name(rpc: str, code: str) -> None:
-    prefix = f"test_{snake(rpc)}_{code.lower()}_"
-    assert any(name.startswith(prefix) for name in names_of_tests()), (
-        f"no test is called {prefix}..."
+    kinds = (snake(rpc), f"every_rpc_of_{snake(service_of(rpc))}")
+    prefixes = tuple(f"test_{kind}_{code.lower()}_" for kind in kinds)
+    assert any(name.startswith(prefixes) for name in names_of_tests()), (
+        f"no test is called {' or '.join(prefixes)}..."
     )

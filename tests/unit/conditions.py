@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sandboxd.doctor.capacity import Supply
 from sandboxd.doctor.facts import Facts, Failure, MapProgram, Mount, Subordinate
 from sandboxd.identity import Identity, IdMode
 from sandboxd.kernel import idmap
@@ -434,7 +435,11 @@ WEAK = [
         "user.max_ipc_namespaces=65536",
     ),
     condition(
-        host(identity=SINGLE, slot_count=200), "keyrings", None, "share one user", "maxkeys=2000"
+        host(slot_count=4, supplies=(Supply("kernel.keys.maxkeys", 16, 4),)),
+        "sandboxes",
+        None,
+        "4 jobs at once leave no room",
+        "sudo sysctl -w kernel.keys.maxkeys=32",
     ),
     condition(host(tree=V1, swaps=("/dev/vdb",)), "swap", None, "swapped out", "sudo swapoff -a"),
     condition(host(smt="on"), "smt", None, "two threads of one core", "echo off"),
@@ -446,6 +451,7 @@ WEAK = [
         "cpupower frequency-set",
     ),
     condition(host(huge_pages="always"), "huge_pages", None, "2 MiB", "echo madvise"),
+    condition(host(compiled=False), "compiled", None, "some milliseconds more", "libc6-dev"),
     condition(
         host(sysctl={"kernel__core_pattern": "|/usr/share/apport/apport %p"}),
         "core_pattern",

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandboxd.model.tape import Encoded, encode
 from sandboxd.runtime import channel as channels
 from sandboxd.runtime.channel import (
     MAX_DATAGRAM_BYTES,
@@ -57,6 +58,17 @@ def test_whatever_is_sent_is_received(name: str, fields: list[Any]) -> None:
     with ours, theirs:
         channels.send(ours, name, *fields)
         assert channels.receive(theirs) == Message(name, tuple(fields), {})
+
+
+@given(st.lists(st.tuples(values, st.booleans()), max_size=6))
+def test_parts_that_are_text_already_come_through_as_the_same(
+    parts: list[tuple[Any, bool]],
+) -> None:
+    fields = [Encoded(encode(value)) if is_text else value for value, is_text in parts]
+    ours, theirs = channels.pair()
+    with ours, theirs:
+        channels.send(ours, "mixed", *fields)
+        assert channels.receive(theirs) == Message("mixed", tuple(v for v, _ in parts), {})
 
 
 @pytest.mark.parametrize(

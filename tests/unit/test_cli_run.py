@@ -33,6 +33,7 @@ def sandboxing() -> None:
     ("arguments", "code", "why"),
     [
         (["true"], 0, b""),
+        (["--exclusive-cpus", "true"], 0, b""),
         (["--", "sh", "-c", "exit 7"], 7, b""),
         (["--", "sh", "-c", "exit 137"], 137, b""),
         (["--", "sh", "-c", "kill -9 $$"], 128 + signal.SIGKILL, b"KILL"),
@@ -292,12 +293,9 @@ def test_sigterm_kills_the_job_and_leaves_nothing() -> None:
 def test_run_imports_no_grpc(option: str) -> None:
     code = f"""
 import sys
-from sandboxd.cli import main
+from sandboxd.cli import call
 sys.argv = ["sandboxd", "run", {option!r}, "true"]
-try:
-    main()
-except SystemExit as left:
-    assert left.code == 0, left.code
+assert call() == 0
 found = sorted(n for n in sys.modules if n.split(".")[0] in {{"grpc", "grpc_status", "rich"}})
 sys.exit(f"imported: {{found}}" if found else 0)
 """

@@ -59,7 +59,8 @@ def test_what_is_printed_is_a_file_that_gives_the_same(tmp_path: Path) -> None:
     config = tmp_path / "sandboxd.toml"
     config.write_text(
         'listen = ["unix:/tmp/a b\\"c.sock", "127.0.0.1:5000"]\n'
-        'grace = "1.5s"\nslot_count = 2\ncgroup = "none"\nid_mode = "single"\n'
+        'grace = "1.5s"\nworkers = 2\nslot_count = 2\ncompiled = false\n'
+        'cgroup = "none"\nid_mode = "single"\n'
         'root_binds = ["/usr"]\ncallers = "/etc/callers.toml"\naudit = "/var/log/a \\"b"\n'
         '[defaults]\nwall_time = "0.25s"\nmemory_bytes = "64MiB"\n'
         "[ceilings]\ncpu_count = 1.5\nprocess_count = 12\n"
@@ -67,6 +68,7 @@ def test_what_is_printed_is_a_file_that_gives_the_same(tmp_path: Path) -> None:
     )
     first = printed("--config", config)
     assert first["listen"] == ['unix:/tmp/a b"c.sock', "127.0.0.1:5000"]
+    assert (first["workers"], first["compiled"]) == (2, False)
     assert first["defaults"] == {"wall_time": "0.25s", "memory_bytes": 64 << 20}
     assert first["ceilings"] == {"cpu_count": 1.5, "process_count": 12}
     assert (first["callers"], first["audit"]) == ("/etc/callers.toml", '/var/log/a "b')
@@ -87,6 +89,8 @@ def test_without_an_address_it_says_where_it_would_listen(tmp_path: Path) -> Non
         ("[defaults]\nno_such_limit = 1", "no_such_limit"),
         ("slot_count = 0", "slot_count"),
         ('queue_length = "many"', "queue_length"),
+        ("workers = 0", "workers: 0 is less than 1"),
+        ('compiled = "perhaps"', "compiled"),
         ('cgroup = "v9"', "cgroup"),
         ('id_mode = "none"', "id_mode"),
         ('grace = "soon"', "soon"),

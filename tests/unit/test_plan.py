@@ -22,7 +22,9 @@ from sandboxd.kernel.cgroups import INIT_OVERHEAD_BYTES, UNIFIED, Rung, Tree, Wr
 from sandboxd.kernel.mounts import Source
 from sandboxd.model.job import DEFAULT_ENV, WRITABLE_PLACES, InputFile, Job, Network, OutputPath
 from sandboxd.model.limits import MIB, ROWS, Limits, built_in
-from sandboxd.plan import Plan, plan_run, processor_count_for, root_tape, sandbox_tape
+from sandboxd.model.outcome import EnforcedLimit
+from sandboxd.model.tape import encoded
+from sandboxd.plan import Plan, check_job, plan_run, processor_count_for, root_tape, sandbox_tape
 from sandboxd.runtime.tapes import VERBS
 
 if TYPE_CHECKING:
@@ -178,9 +180,7 @@ def test_every_operation_is_of_the_closed_set_and_can_be_told_and_sent(
             "v1",
             {
                 "init": ("memory/init/tasks",),
-                "program": tuple(
-                    f"{n}/program/tasks" for n in ("memory", "pids", "cpuacct", "cpu")
-                ),
+                "program": ("memory/program/tasks", "pids/program/tasks"),
             },
         ),
     ],
@@ -190,13 +190,55 @@ def test_processes_join_only_v1_leaves_by_themselves(
 ) -> None:
     tree = TREES[rung]
     for leaf, names in leaves.items():
-        assert cgroups.join_descriptors(tree, leaf) == names
-        joined = cgroups.join(tree, leaf)
+        assert tuple(cgroups.join_descriptors(tree, leaf, quota=False)) == names
+        joined = cgroups.join(tree, leaf, quota=False)
         assert [op.arguments for op in joined] == (
             [tuple({"fd": n} for n in names)] if names else []
         )
     tape = plan(HOSTS[rung, IdMode.RANGE]).program_tape
     assert (tape[0].stage == "program_cgroup") == bool(leaves["program"])
+
+
+def test_each_sandbox_has_the_directories_that_its_job_needs_and_no_other() -> None:
+    both = ((UNIFIED, ""), (UNIFIED, "init"), (UNIFIED, "program"))
+    v1 = (("memory", ""), ("memory", "program"), ("pids", ""))
+    old = Tree(Rung.V1, {n: path for n, path in V1_PATHS.items() if n != UNIFIED})
+    for tree, quota, expected in (
+        (TREES["v2"], False, both),
+        (TREES["v2"], True, both),
+        (TREES["v2-bare"], True, both),
+        (TREES["v1"], False, both + v1),
+        (TREES["v1"], True, (*both, *v1, ("cpu", ""))),
+        (old, False, (*v1, ("cpuacct", ""))),
+        (TREES["none"], True, ()),
+    ):
+        assert cgroups.directories_for(tree, quota=quota) == expected
+
+
+def test_only_a_job_that_asks_for_a_fraction_of_a_processor_is_put_under_a_quota() -> None:
+    whole, half = plan(limits=Limits(cpu_count=2.0)), plan(limits=Limits(cpu_count=0.5))
+    assert (whole.sandbox.has_quota, half.sandbox.has_quota) == (False, True)
+    joined = half.program_tape[0].arguments
+    assert joined == (*whole.program_tape[0].arguments, {"fd": "cpu/program/tasks"})
+
+
+def test_what_jobs_have_in_common_is_planned_once_and_what_they_have_not_is_their_own() -> None:
+    one, other = plan(argv=("a",)), plan(argv=("b",), env={"A": "1"}, stdin=b"x")
+    assert all(a is b for a, b in zip(one.program_tape[:-1], other.program_tape[:-1], strict=True))
+    assert one.program_tape[-1] != other.program_tape[-1]
+    for change in (
+        {"limits": Limits(memory_bytes=MIB)},
+        {"policy": "strict"},
+        {"network": Network.LOOPBACK},
+        {"working_directory": "/tmp"},
+        {"merge_stderr": True},
+    ):
+        assert plan(argv=("a",), **change) != one
+
+
+def test_a_tape_is_encoded_as_what_it_says() -> None:
+    for tape in tapes_of(plan(env={"A": "\udcff"}), HOST):
+        assert json.loads(encoded(tape)) == json.loads(json.dumps([op.to_wire() for op in tape]))
 
 
 def test_v1_is_joined_while_the_ids_are_still_ours() -> None:
@@ -232,9 +274,9 @@ WRITES = {
         Write("memory", "program/memory.limit_in_bytes", str(64 * MIB)),
         Write("memory", "program/memory.memsw.limit_in_bytes", str(64 * MIB)),
         Write("memory", "program/memory.kmem.tcp.limit_in_bytes", str(64 * MIB)),
-        Write("pids", "program/pids.max", "7"),
-        Write("cpu", "program/cpu.cfs_period_us", "100000"),
-        Write("cpu", "program/cpu.cfs_quota_us", "50000"),
+        Write("pids", "pids.max", "7"),
+        Write("cpu", "cpu.cfs_period_us", "100000"),
+        Write("cpu", "cpu.cfs_quota_us", "50000"),
     ),
 }
 
@@ -476,3 +518,23 @@ def test_a_jobs_stages_are_distinct_from_one_another() -> None:
     for tape in tapes_of(found, HOST):
         named = stages(tape)
         assert all(one != other for one, other in pairwise(named))
+
+
+# --- processors of its own ------------------------------------------------------------------------
+
+
+def test_a_job_that_has_processors_for_itself_is_told_which() -> None:
+    job = Job(argv=("true",), limits=Limits(cpu_count=2), exclusive_cpus=True)
+    found = plan_run(job, HOST, (1, 3), (100, 0)).enforced
+    assert [entry for entry in found if entry.limit == "exclusive_cpus"] == [
+        EnforcedLimit("exclusive_cpus", "1,3", "affinity")
+    ]
+    assert "exclusive_cpus" not in {entry.limit for entry in plan().enforced}
+
+
+def test_more_processors_for_one_job_than_can_ever_be_free_are_refused() -> None:
+    job = Job(argv=("true",), limits=Limits(cpu_count=3.5), exclusive_cpus=True)
+    assert check_job(job, HOST).cpu_count == 3.5
+    with pytest.raises(PreconditionError, match="4 processors of its own: this host has 3 "):
+        check_job(job, replace(HOST, shared_cpu_count=1))
+    check_job(replace(job, exclusive_cpus=False), replace(HOST, shared_cpu_count=1))

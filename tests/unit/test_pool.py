@@ -20,10 +20,16 @@ OTHER = SandboxPlan(root="host", proc_mode="compat")
 
 
 class Blank:
-    """All that a pool knows of a sandbox."""
+    """All that a pool knows of a sandbox; one that is `spoiled` was never furnished."""
 
     def __init__(self) -> None:
         self.is_alive = True
+        self.is_spoiled = False
+
+    async def furnished(self) -> None:
+        await asyncio.sleep(0)
+        if self.is_spoiled:
+            raise StageError("sandbox", 2, "")
 
 
 class Workshop:
@@ -113,6 +119,29 @@ async def test_a_dead_blank_is_destroyed_and_not_given() -> None:
     assert fresh not in dead
     assert shop.removed == dead
     await shop.pool.close()
+
+
+async def test_one_that_could_not_be_furnished_is_destroyed_and_the_next_one_given() -> None:
+    shop = Workshop(ceiling=2)
+    shop.pool.keep_ready(PLAN, 2)
+    await shop.until_ready(2)
+    spoiled, good = (blank for _, blank in shop.made)
+    spoiled.is_spoiled = True
+    assert await shop.pool.take(PLAN) is good
+    assert shop.removed == [spoiled]
+    await shop.pool.close()
+
+
+async def test_whoever_leaves_while_one_is_furnished_leaves_none_behind() -> None:
+    shop = Workshop(ceiling=0)
+    taking = asyncio.create_task(shop.pool.take(PLAN))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it has been made, and is being furnished
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert len(shop.made) == 1
+    assert shop.removed == [blank for _, blank in shop.made]
 
 
 async def test_what_cannot_be_made_ahead_is_told_to_whoever_needs_it() -> None:

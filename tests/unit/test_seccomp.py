@@ -258,6 +258,15 @@ def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         seccomp.load_policies([tmp_path / "nowhere"])
 
 
+def test_one_policy_is_loaded_alone_with_what_it_extends() -> None:
+    everything = seccomp.load_policies([DIRECTORY])
+    assert seccomp.load_policies([DIRECTORY], "build") == {"build": everything["build"]}
+
+
+def test_a_wanted_policy_that_is_not_there_hides_none_of_those_that_are() -> None:
+    assert seccomp.load_policies([DIRECTORY], "no-such") == seccomp.load_policies([DIRECTORY])
+
+
 def test_a_policy_may_extend_one_of_another_directory(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('description = "Mine."\nextends = "default"\n')
     policies = seccomp.load_policies([tmp_path, DIRECTORY])

@@ -19,6 +19,7 @@ from sandboxd.model.job import InputFile, Job, Network, OutputPath
 from sandboxd.model.limits import ROWS, Limits, Unit, built_in
 from sandboxd.model.policy import Policy
 from sandboxd.server import wire
+from sandboxd.server.board import Counts
 from sandboxd.server.wire_host import HostPolicy, HostWeakness
 from sandboxd.v1 import runner_service_pb2 as pb
 
@@ -63,6 +64,7 @@ jobs = st.builds(
     network=st.sampled_from(Network),
     merge_stderr=st.booleans(),
     require=st.lists(words, max_size=3).map(tuple),
+    exclusive_cpus=st.booleans(),
 )
 endings = st.one_of(
     st.builds(out.Exited, st.integers(0, 255)),
@@ -140,15 +142,16 @@ def test_a_host_survives_the_way_there(
         weaknesses=(Weakness("memory_bytes", "no cgroup", "delegate one"),),
         pool_size=4,
     )
-    sent = wire.to_host_response(host, 2).SerializeToString()
+    counts = Counts(3, 5, 8, 13, 21, 34, 55)
+    sent = wire.to_host_response(host, counts).SerializeToString()
     assert wire.from_host_response(pb.GetHostResponse.FromString(sent)) == wire.HostDescription(
         version="1.2.3",
         kernel_release="6.18.0",
         id_mode=mode.value,
         cgroup_rung=rung.value,
         landlock_abi=7,
-        processor_count=2,
-        slot_count=3,
+        processor_count=5,
+        slot_count=8,
         memory_bytes=memory_bytes,
         defaults=defaults,
         ceilings=ceilings,
@@ -158,9 +161,14 @@ def test_a_host_survives_the_way_there(
         networks=(Network.NONE, Network.LOOPBACK),
         features=tuple(sorted({*host.features, "memory_bytes"})),
         weaknesses=(HostWeakness("memory_bytes", "no cgroup", "delegate one"),),
-        pool_size=4,
-        ready_sandbox_count=2,
+        running_job_count=13,
+        waiting_job_count=21,
+        pool_size=34,
+        ready_sandbox_count=55,
+        worker_count=3,
     )
+    alone = wire.from_host_response(wire.to_host_response(host))
+    assert (alone.processor_count, alone.slot_count, alone.pool_size) == (2, 3, 4)
 
 
 def test_every_limit_has_its_proto_field_and_the_other_way_round() -> None:

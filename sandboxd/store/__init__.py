@@ -1,0 +1,1 @@
+"""Blobs by digest, on disk: what is acknowledged is durable, what is read is verified."""
