@@ -63,8 +63,8 @@ run there, and two processors may be the threads of one core.
 - `cpu_time` is that of all processes of the job, waited for or not. The kernel brings its account
   up to date at its own ticks (4 ms at 250 Hz), and the daemon looks at the earliest moment at
   which the limit can be reached. Counted are also the last steps before exec, below 1 ms.
-- `wall_time` runs from exec to the end. With more jobs at once than there are processors, a
-  program that has been killed still needs a turn on a processor to end.
+- `wall_time` runs from exec to the end, or to the kill: from then on no process of the job executes
+  anything of its own, although each still needs a turn on a processor to be gone.
 - `peak_memory_bytes` is what the kernel charged to the job at once: pages that it touched, and
   also files that it wrote to the writable places (they lie in memory, and count until they are
   removed), files that it was the first to read, page tables, buffers of sockets, and what lies in

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sandboxd.runtime.launching import Launched
 
 
-def run_here(job: Job, options: dict[str, Any], launched: Launched) -> RunResult:
+def run_here(job: Job, options: dict[str, Any], launched: Launched | None) -> RunResult:
     """Run one job to its end, and end everything behind it.
 
     Raises:
@@ -32,7 +32,7 @@ def run_here(job: Job, options: dict[str, Any], launched: Launched) -> RunResult
         raise click.Abort from None
 
 
-async def _run(job: Job, options: dict[str, Any], launched: Launched) -> RunResult:
+async def _run(job: Job, options: dict[str, Any], launched: Launched | None) -> RunResult:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _cancel, asyncio.current_task())
     writer = Writer()
     on_output = None if options["as_json"] else writer.write

@@ -57,13 +57,17 @@ def launch() -> Launched:
 
 
 @contextmanager
-def launched_ahead() -> Iterator[Launched]:
+def launched_ahead() -> Iterator[Launched | None]:
     """Start a launcher whose interpreter gets ready while ours imports the rest.
 
     It is for a supervisor, which ends it; one that no supervisor took is killed. It has entered
-    nothing then.
+    nothing then. None where it cannot be started: the supervisor will try, and name the reason.
     """
-    launched = launch()
+    try:
+        launched = launch()
+    except OSError:
+        yield None
+        return
     try:
         yield launched
     finally:

@@ -72,6 +72,7 @@ class Run:
         self._queue_time = queue_time
         self._started_ns = 0
         self._ended_ns = 0
+        self._killed_ns = 0
         self.is_over = False
         """Whether init has reported the end: then it has left no process of the program."""
         self._killed_for: str | None = None
@@ -142,7 +143,7 @@ class Run:
         opened = []
         try:
             if self._plan.terminal is None:
-                fds["stdin"] = _stdin(self._job.stdin)
+                fds["stdin"] = _stdin(self._job.stdin, self._blob_fds)
                 opened.append(fds["stdin"])
                 fds["stdout"] = self._capture(1).write_fd
                 if not self._job.merge_stderr:
@@ -150,7 +151,9 @@ class Run:
             if self._plan.notifies:
                 self._notices = Notices(self._judge)
                 fds["notices"] = self._notices.program_fd
-            if self._job.files:
+            for number, sha256 in enumerate(self._plan.blobs):
+                fds[f"blob{number}"] = self._blob_fds[sha256]
+            if self._plan.files_content or self._job.files:
                 fds["files"] = sealed_memory(self._plan.files_content, "files")
                 opened.append(fds["files"])
             self._sandbox.start(
@@ -207,7 +210,9 @@ class Run:
                 self._files.take(message)
             case "ended":
                 _, status, clock, user, system, full = message.expect(int, int, int, int, int, list)
-                self._ended_ns = max(self._started_ns, self._bounded(clock))
+                ended_ns = self._bounded(clock)
+                # A killed program ends with the kill: what it still needs a turn for is its death.
+                self._ended_ns = max(self._started_ns, min(ended_ns, self._killed_ns or ended_ns))
                 self._reaped = (timedelta(microseconds=user), timedelta(microseconds=system))
                 self._full = [name for name in full if name in {"scratch_bytes", "file_count"}]
                 self._evidence = Evidence(wait_status=status & 0xFFFF)
@@ -256,6 +261,7 @@ class Run:
         if not self._was_killed:
             self._killed_for = limit
             self._end_program()
+            self._killed_ns = time.monotonic_ns()
 
     def _judge_by_name(self, notice: Notice) -> int | None:
         """Let the program's own start pass; end the job at anything else, which stays unanswered.
@@ -369,11 +375,18 @@ class Run:
         return tuple(name for name, was_hit in hit.items() if was_hit and name != ended_by)
 
 
-def _stdin(content: bytes) -> int:
-    """Give a read-only descriptor of the input: sealed memory needs no pump and cannot block."""
-    if not content:
+def _stdin(content: bytes | Digest, blob_fds: Mapping[str, int]) -> int:
+    """Give a read-only descriptor of the input: sealed memory needs no pump and cannot block.
+
+    Never that of a blob's file: its path and times would show, and Landlock would not let the
+    program open it anew by /dev/stdin.
+    """
+    if not size_of(content):
         return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    fd = sealed_memory(content, "stdin")
+    if isinstance(content, bytes):
+        fd = sealed_memory(content, "stdin")
+    else:
+        fd = sealed_copy(blob_fds[content.sha256], size_of(content), "stdin")
     try:
         return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
