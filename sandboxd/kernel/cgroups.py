@@ -89,7 +89,8 @@ def hierarchies_for(tree: Tree, *, quota: bool) -> tuple[str, ...]:
 def leaf_for(hierarchy: str, process: str) -> str | None:
     """Give the path of ``init``'s or the ``program``'s leaf below a sandbox's directory.
 
-    None where that process is not counted.
+    None where that process is not counted. In a v2 tree without controllers, where a directory may
+    hold both processes and leaves, init stays in the sandbox's own.
     """
     if hierarchy == UNIFIED:
         return process
@@ -102,7 +103,9 @@ def directories_for(tree: Tree, *, quota: bool) -> tuple[tuple[str, str], ...]:
     """Name the directories of one sandbox as (hierarchy, path below it), parents first."""
     found = []
     for hierarchy in hierarchies_for(tree, quota=quota):
-        leaves = (leaf_for(hierarchy, process) for process in ("init", "program"))
+        has_init = hierarchy != UNIFIED or tree.controllers
+        processes = ("init", "program") if has_init else ("program",)
+        leaves = (leaf_for(hierarchy, process) for process in processes)
         found += [(hierarchy, ""), *((hierarchy, leaf) for leaf in leaves if leaf)]
     return tuple(found)
 

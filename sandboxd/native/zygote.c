@@ -281,6 +281,8 @@ static void clone_sandbox(int channel, struct message *message) {
     if (go_fd < 0) goto failed;
     if (sandbox_fd >= 0) {
         leaves[0] = openat(sandbox_fd, "init", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (leaves[0] < 0 && errno == ENOENT)
+            leaves[0] = openat(sandbox_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
         leaves[1] = openat(sandbox_fd, "program", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (leaves[0] < 0 || leaves[1] < 0) goto failed;
     }

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sandboxd.pool")
 
-REFILL_DELAY = 0.002
-"""Seconds from a sandbox's leaving to the making of another: a job starts in less."""
 IDLE_SECONDS = 30.0
 """How long sandboxes stand ready that nobody asks for, beyond the floor."""
 
@@ -123,7 +121,7 @@ class Pool:
             self._watching = asyncio.create_task(self._shrink(), name="pool-shrink")
 
     async def _refill(self) -> None:
-        await asyncio.sleep(REFILL_DELAY)
+        await asyncio.sleep(0)  # the job that took one is started first
         while (short := self._short()) is not None:
             try:
                 self._shelves[short].blanks.append(await self._make(short))

@@ -74,6 +74,14 @@ class Removals:
             self._timer.cancel()
         self._timer = loop.call_later(pause, self._look)
 
+    def look(self) -> None:
+        """Let go now of whatever the kernel has let go of."""
+        for sandbox in [leaving for leaving in self._leaving if leaving.let_go()]:
+            del self._leaving[sandbox]
+            self._gone()
+        if not self._leaving:
+            self._settled.set()
+
     def _look(self) -> None:
         self._timer = None
         now = asyncio.get_running_loop().time()

@@ -24,6 +24,8 @@ from sandboxd.runtime.tapes import StageFailed, execute
 if TYPE_CHECKING:
     import socket
 
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
 
 def run(channel: socket.socket, root_tape: list[Any], program_fd: int | None) -> NoReturn:
     """Build the root, then clone a sandbox per request until the daemon is gone; never returns.
@@ -87,9 +89,11 @@ def _clone(channel: socket.socket, message: Message) -> None:
     try:
         go_fd = os.eventfd(0, os.EFD_CLOEXEC)
         if "sandbox" in fds:
-            for leaf in ("init", "program"):
-                flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-                fds[f"{leaf}_cgroup"] = os.open(leaf, flags, dir_fd=fds["sandbox"])
+            fds["program_cgroup"] = os.open("program", _PLACE, dir_fd=fds["sandbox"])
+            try:
+                fds["init_cgroup"] = os.open("init", _PLACE, dir_fd=fds["sandbox"])
+            except FileNotFoundError:  # a tree without controllers: see cgroups.leaf_for
+                fds["init_cgroup"] = os.open(".", _PLACE, dir_fd=fds["sandbox"])
         pid, pidfd = syscalls.clone3(SANDBOX_FLAGS, fds.get("init_cgroup"))
         if pid == 0:
             _become_init(go_fd, fds, tape)

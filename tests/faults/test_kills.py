@@ -145,7 +145,7 @@ def test_an_init_that_is_killed_at_its_birth_leaves_all_others_alone(own_house: 
 
 def killers_in(place: str, known: set[str]) -> list[str]:
     """Name the files that kill the inits of sandboxes that are not known yet."""
-    new = [f"{place}/{name}/init/cgroup.kill" for name in set(os.listdir(place)) - known]
+    new = [f"{place}/{name}/cgroup.kill" for name in set(os.listdir(place)) - known]
     return [path for path in new if os.path.exists(path)]
 
 

@@ -20,6 +20,7 @@ from sandboxd.identity import Identity, IdMode
 from sandboxd.kernel import cgroups, idmap, mounts, seccomp
 from sandboxd.kernel.cgroups import INIT_OVERHEAD_BYTES, UNIFIED, Rung, Tree, Write
 from sandboxd.kernel.mounts import Source
+from sandboxd.model.blob import Digest
 from sandboxd.model.job import DEFAULT_ENV, WRITABLE_PLACES, InputFile, Job, Network, OutputPath
 from sandboxd.model.limits import MIB, ROWS, Limits, built_in
 from sandboxd.model.outcome import EnforcedLimit
@@ -201,14 +202,15 @@ def test_processes_join_only_v1_leaves_by_themselves(
 
 def test_each_sandbox_has_the_directories_that_its_job_needs_and_no_other() -> None:
     both = ((UNIFIED, ""), (UNIFIED, "init"), (UNIFIED, "program"))
+    one = ((UNIFIED, ""), (UNIFIED, "program"))
     v1 = (("memory", ""), ("memory", "program"), ("pids", ""))
     old = Tree(Rung.V1, {n: path for n, path in V1_PATHS.items() if n != UNIFIED})
     for tree, quota, expected in (
         (TREES["v2"], False, both),
         (TREES["v2"], True, both),
-        (TREES["v2-bare"], True, both),
-        (TREES["v1"], False, both + v1),
-        (TREES["v1"], True, (*both, *v1, ("cpu", ""))),
+        (TREES["v2-bare"], True, one),
+        (TREES["v1"], False, one + v1),
+        (TREES["v1"], True, (*one, *v1, ("cpu", ""))),
         (old, False, (*v1, ("cpuacct", ""))),
         (TREES["none"], True, ()),
     ):
@@ -426,6 +428,27 @@ def test_each_file_is_placed_from_its_own_part_of_the_content() -> None:
         ("tmp/b", 0o755, 1000, {"fd": "files"}, 2, 3),
     ]
     assert found.files_content == b"12345"
+
+
+def test_each_blob_is_a_descriptor_of_its_own_and_counts_as_placed() -> None:
+    first, second = Digest("1" * 64, 5000), Digest("2" * 64, 0)
+    files = (
+        InputFile("a", first),
+        InputFile("b", b"12"),
+        InputFile("c", second),
+        InputFile("d", first, executable=True),
+    )
+    found = plan(files=files, limits=Limits(scratch_bytes=8192))
+    placed = [op.arguments for op in found.job_tape if op.verb == "place_file"]
+    assert placed == [
+        ("workspace/a", 0o644, 1000, {"fd": "blob0"}, 0, 5000),
+        ("workspace/b", 0o644, 1000, {"fd": "files"}, 0, 2),
+        ("workspace/c", 0o644, 1000, {"fd": "blob1"}, 0, 0),
+        ("workspace/d", 0o755, 1000, {"fd": "blob0"}, 0, 5000),
+    ]
+    assert (found.files_content, found.blobs) == (b"12", (first.sha256, second.sha256))
+    size = str(found.job_tape[0].arguments[4]).split(",")[0]
+    assert size == f"size={8192 + (2 + 1 + 0 + 2) * 4096}"
 
 
 def test_the_environment_is_the_four_defaults_and_what_is_asked() -> None:

@@ -59,11 +59,6 @@ class Workshop:
                 await asyncio.sleep(0)
 
 
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "REFILL_DELAY", 0)
-
-
 async def test_no_sandbox_is_given_twice_and_each_is_somebodys_to_destroy() -> None:
     shop = Workshop(ceiling=3)
     given = []
