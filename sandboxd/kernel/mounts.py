@@ -17,6 +17,7 @@ from sandboxd.kernel.syscalls import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_BIND,
+    MS_MOVE,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
@@ -111,6 +112,20 @@ def root_tape(sources: Iterable[Source]) -> Tape:
             ("", NEW_ROOT, "", MS_REMOUNT | MS_BIND | MS_RDONLY | _SAFE, ""),
         ),
         Operation("pivot", "pivot", (NEW_ROOT,)),
+    )
+
+
+def proc_renewed() -> Tape:
+    """Mount the zygote's own /proc anew.
+
+    Each sandbox opens files below /proc/sys/user through it, whose entries the kernel keeps by user
+    namespace, all of one name in one list: the list is walked at each open. The new one comes
+    first, and elsewhere: the kernel mounts none where none is in sight.
+    """
+    return (
+        Operation("root_proc", "mount", ("proc", SCRATCH, "proc", _SAFE | MS_NOEXEC, "")),
+        Operation("root_proc", "unmount", ("/proc",)),
+        Operation("root_proc", "mount", (SCRATCH, "/proc", "", MS_MOVE, "")),
     )
 
 
@@ -234,6 +249,11 @@ def bind(source: str, target: str, attributes: int) -> None:
     syscalls.set_mount_attributes(target, attributes)
 
 
+def unmount(target: str) -> None:
+    """Take a mount away; whoever has a copy of it keeps that."""
+    syscalls.unmount(target, syscalls.MNT_DETACH)
+
+
 def make_directory(path: str, mode: int) -> None:
     """Make a directory, and those above it; one that exists already is fine."""
     os.makedirs(path, mode, exist_ok=True)
@@ -302,6 +322,7 @@ def pivot(new_root: str) -> None:
 
 VERBS = {
     "mount": Verb(syscalls.mount, "mount {2} {0} on {1}, flags {3}, options {4}"),
+    "unmount": Verb(unmount, "take away what is mounted on {0}"),
     "bind": Verb(bind, "bind {0} on {1} with attributes {2}, recursively"),
     "make_directory": Verb(make_directory, "make directory {0}"),
     "make_file": Verb(make_file, "make file {0}"),

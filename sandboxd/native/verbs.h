@@ -62,6 +62,11 @@ static int do_mount(struct value *a) {
     return 0;
 }
 
+static int do_unmount(struct value *a) {
+    TRY(umount2(text(a), MNT_DETACH), "umount %s", text(a));
+    return 0;
+}
+
 static int do_make_owned(struct value *a) {
     const char *path = text(a);
     mode_t mode = (mode_t)number(nth(a, 1));
@@ -410,6 +415,7 @@ static const struct {
     VERB(set_session),
     VERB(set_umask),
     VERB(take_terminal),
+    VERB(unmount),
     VERB(unshare),
     VERB(write_file),
 };

@@ -339,6 +339,9 @@ int main(int count, char **arguments) {
         receive(channel, &message);
         named_count = 0;
         for (int i = 0; i < message.fd_count; i++) name_fd(message.fds[i].name, message.fds[i].fd);
-        clone_sandbox(channel, &message);
+        if (!strcmp(text(message.name), "furnish"))
+            must_execute(channel, list(message.fields));
+        else
+            clone_sandbox(channel, &message);
     }
 }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import SandboxdError, SandboxLost, StageError
 from sandboxd.kernel import delegation
+from sandboxd.kernel.mounts import proc_renewed
 from sandboxd.runtime import channel as channels
 from sandboxd.runtime import launching
 from sandboxd.runtime.channel import Closed, Message, ProtocolError
@@ -40,6 +41,9 @@ REPLY_PATIENCE = 10.0
 
 LEAVE_PATIENCE = 10.0
 """Seconds that the launcher may take to remove what is left; it needs a hundredth of it."""
+
+CLONES_BY_PROC = 256
+"""After so many clones a zygote's /proc is mounted anew: see `mounts.proc_renewed`."""
 
 MAX_CLONES = 8
 """Requests under way to one zygote, at most: what a socket's buffer holds with ease."""
@@ -168,6 +172,9 @@ class Zygote:
         """Clone one sandbox; give init's pidfd, which the caller owns."""
         async with self._turns:
             number = next(self._numbers)
+            if number % CLONES_BY_PROC == 0:
+                with suppress(Closed, OSError):  # what is wrong shows below; later is early enough
+                    self._channel.send("furnish", [op.to_wire() for op in proc_renewed()])
             answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             self._waiting[number] = answer
             try:

@@ -45,7 +45,11 @@ def run(channel: socket.socket, root_tape: list[Any], program_fd: int | None) ->
         gc.freeze()  # or the collector would write to, and so copy, every page of every clone
         channels.send(channel, "root_ready")
         while True:
-            _clone(channel, channels.receive(channel))
+            message = channels.receive(channel)
+            if message.name == "furnish":
+                execute(message.fields[0], {})
+            else:
+                _clone(channel, message)
     except StageFailed as failure:
         channels.send(channel, "failed", *failure.report)
     except Closed:
