@@ -18,18 +18,21 @@ from sandboxd.version import __version__
 if TYPE_CHECKING:
     from sandboxd.client import Client, SyncClient, Tls
     from sandboxd.errors import (
+        BlobDamaged,
         Busy,
         CallerError,
         ForbiddenError,
         HostError,
         JobError,
         PreconditionError,
+        RequestError,
         SandboxdError,
         StageError,
         UnauthenticatedError,
         Violation,
     )
     from sandboxd.local import run
+    from sandboxd.model.blob import Digest
     from sandboxd.model.job import InputFile, Job, Network, OutputPath
     from sandboxd.model.limits import Limits
     from sandboxd.model.outcome import (
@@ -52,9 +55,11 @@ _HOMES = {
     "sandboxd.client": ("Client", "SyncClient", "Tls"),
     "sandboxd.errors": (
         *("Busy", "HostError", "JobError", "PreconditionError", "SandboxdError", "StageError"),
-        *("CallerError", "ForbiddenError", "UnauthenticatedError", "Violation"),
+        *("BlobDamaged", "CallerError", "ForbiddenError", "RequestError", "UnauthenticatedError"),
+        "Violation",
     ),
     "sandboxd.local": ("run",),
+    "sandboxd.model.blob": ("Digest",),
     "sandboxd.model.job": ("InputFile", "Job", "Network", "OutputPath"),
     "sandboxd.model.limits": ("Limits",),
     "sandboxd.model.outcome": (
@@ -66,10 +71,12 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BlobDamaged",
     "Busy",
     "CallerError",
     "Captured",
     "Client",
+    "Digest",
     "Ending",
     "EnforcedLimit",
     "Exited",
@@ -87,6 +94,7 @@ __all__ = [
     "OutputFile",
     "OutputPath",
     "PreconditionError",
+    "RequestError",
     "RunResult",
     "SandboxdError",
     "Signaled",

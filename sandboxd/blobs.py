@@ -218,6 +218,7 @@ def _requests(
         yield pb.UploadBlobRequest(data=piece)
         if on_progress is not None:
             on_progress(len(piece))
+    yield pb.UploadBlobRequest(finish=True)
 
 
 def _download(digest: Digest | str, offset: int, limit: int | None) -> pb.DownloadBlobRequest:
@@ -231,7 +232,7 @@ def _message(digest: Digest | str) -> pb.Digest:
 
 
 def _digest(message: pb.Digest) -> Digest:
-    return Digest(message.sha256, message.size_bytes)
+    return Digest(message.sha256, message.size_bytes if message.HasField("size_bytes") else None)
 
 
 def _stored(message: pb.StoredBlob) -> StoredBlob:

@@ -310,7 +310,8 @@ def _error_of(call: _Ended, address: str) -> Exception:
     for key, value in call.trailing_metadata() or ():
         if key == DETAILS and isinstance(value, bytes):
             return wire.error_from(Status.FromString(value))
-    if code is grpc.StatusCode.UNAVAILABLE:
+    # INTERNAL is gRPC's word for a connection that breaks while it still sends.
+    if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}:
         return HostError(
             "UNREACHABLE",
             f"cannot reach a sandboxd server at {address}: {message}",

@@ -35,6 +35,7 @@ from sandboxd.model.job import (
     Network,
     check_core,
     placed_path,
+    size_of,
     writable_place_of,
 )
 from sandboxd.model.limits import ROWS, as_text, effective, names
@@ -42,6 +43,8 @@ from sandboxd.model.outcome import EnforcedLimit
 from sandboxd.model.policy import ProcMode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sandboxd.host import Host
     from sandboxd.model.job import Job
     from sandboxd.model.limits import Limits
@@ -97,6 +100,8 @@ class Plan:
     outputs: tuple[str, list[list[str | bool | int]]] | None
     terminal: tuple[int, int, bool] | None
     files_content: bytes
+    blobs: tuple[str, ...]
+    """SHA-256 of each blob that is placed; the n-th is the descriptor ``blob{n}``."""
     enforced: tuple[EnforcedLimit, ...]
 
 
@@ -127,7 +132,7 @@ def plan_run(
     frame = _frame(_kind_of(job), host, processors, filter_bytes)
     limits = frame.limits
     check_core(job, limits.core_bytes)
-    placed = sum(_pages(len(file.content)) for file in job.files)
+    placed = sum(_pages(size_of(file.content)) for file in job.files)
     writes = frame.cgroup_writes
     if placed:
         writes = cgroups.writes_for(host.tree, limits, placed, processors)
@@ -146,7 +151,8 @@ def plan_run(
         ),
         outputs=_outputs(job),
         terminal=_terminal(job),
-        files_content=b"".join(file.content for file in job.files),
+        files_content=b"".join(f.content for f in job.files if isinstance(f.content, bytes)),
+        blobs=_blobs(job),
         enforced=frame.enforced,
     )
 
@@ -251,22 +257,34 @@ def job_tape(job: Job, limits: Limits, placed_bytes: int) -> Tape:
     if writable_place_of(job.working_directory):
         path = job.working_directory
         working_directory = (_working_directory(path),)
-    offset = 0
-    placed = []
-    for file in job.files:
-        mode = 0o755 if file.executable else 0o644
-        path = placed_path(job, file.path)
-        placed.append(files.place(path, mode, idmap.PROGRAM_ID, offset, len(file.content)))
-        offset += len(file.content)
     read_only = limits.scratch_bytes == 0 or limits.file_count == 0
     return (
         _scratch_size(size, inodes + (limits.file_count or 0)),
         *working_directory,
-        *placed,
+        *_placed(job),
         *((mounts.scratch_read_only(),) if read_only else ()),
         *((network.loopback_up(),) if job.network is Network.LOOPBACK else ()),
         *(terminals.mounted(idmap.PROGRAM_ID) if job.terminal else ()),
     )
+
+
+def _placed(job: Job) -> Iterator[Operation]:
+    """Place each file: from its part of ``files``, or from a blob as a whole."""
+    offset, blobs = 0, _blobs(job)
+    for file in job.files:
+        mode = 0o755 if file.executable else 0o644
+        where = placed_path(job, file.path), mode, idmap.PROGRAM_ID
+        size = size_of(file.content)
+        if isinstance(file.content, bytes):
+            yield files.place(*where, offset, size)
+            offset += size
+        else:
+            yield files.place(*where, 0, size, f"blob{blobs.index(file.content.sha256)}")
+
+
+def _blobs(job: Job) -> tuple[str, ...]:
+    found = (file.content.sha256 for file in job.files if not isinstance(file.content, bytes))
+    return tuple(dict.fromkeys(found))
 
 
 @lru_cache(KINDS_KNOWN)

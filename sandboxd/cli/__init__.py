@@ -18,6 +18,7 @@ COMMANDS = {
     "serve": "Serve jobs over gRPC.",
     "doctor": "Check this host: what is missing, why, and what mends it.",
     "token": "Make a token for a caller of a server.",
+    "blob": "Store, fetch, list and remove blobs of a server.",
     "host": "Show what this host, or a server's, offers and enforces.",
     "setup": "Prepare this host, once, as root; or take that back.",
     "policy": "List, show, check and import seccomp policies.",

@@ -21,7 +21,7 @@ from sandboxd.kernel.cgroups import Rung
 from sandboxd.model.limits import ROW_OF, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 CONFIG_NAME = "sandboxd.toml"
 ENV_PREFIX = "SANDBOXD_"
@@ -196,10 +196,6 @@ def _parsed(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has it
             return _count(value, least=1)
         case "queue_length" | "pool_size" | "shared_cpu_count":
             return _count(value, least=0)
-        case "blob_bytes":
-            return parse_size(str(value))
-        case "blob_ttl":
-            return _duration(value)
         case "cgroup" | "id_mode":
             return {"cgroup": Rung, "id_mode": IdMode}[name](getattr(value, "value", value))
         case "defaults" | "ceilings":
@@ -207,7 +203,7 @@ def _parsed(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has it
         case "policy_directories" | "root_binds":
             return (value,) if isinstance(value, str) else tuple(value)
         case _:
-            return _switch(value) if name == "compiled" else str(value)
+            return _READERS.get(name, str)(value)
 
 
 def _count(value: Any, least: int) -> int:  # noqa: ANN401 - each setting has its type
@@ -250,6 +246,14 @@ def _tls(files: Any) -> dict[str, str]:  # noqa: ANN401 - whatever the file has 
 
 def _duration(value: Any) -> timedelta:  # noqa: ANN401 - text or an already parsed option
     return value if isinstance(value, timedelta) else parse_duration(str(value))
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "compiled": _switch,
+    "blob_bytes": lambda value: parse_size(str(value)),
+    "blob_ttl": _duration,
+}
+"""Of settings that are neither text nor of the kinds above."""
 
 
 def _invalid(message: str) -> HostError:

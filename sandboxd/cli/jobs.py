@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandboxd.cli.values import LimitValue, parse_pair
+from sandboxd.model.blob import parse_digest
 from sandboxd.model.job import InputFile, Job, Network, OutputPath
 from sandboxd.model.limits import Limits
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandboxd.host import Host
+    from sandboxd.model.blob import Digest
     from sandboxd.model.job import Terminal
+
+
+BLOB = "sha256:"
+"""So a source begins that is a blob of the server's."""
 
 
 def _limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
@@ -46,9 +52,11 @@ _JOB = (
     click.option("--env", "env", multiple=True, metavar="K=V", help="Environment variable."),
     click.option("--workdir", default="/workspace", show_default=True, help="Working directory."),
     click.option(
-        "--stdin", "stdin", metavar="FILE|-", help="Standard input; - reads ours to its end."
+        "--stdin", "stdin", metavar="FILE|-|DIGEST", help="Standard input; - reads ours to its end."
     ),
-    click.option("--file", "files", multiple=True, metavar="DEST=SRC", help="Place a file."),
+    click.option(
+        "--file", "files", multiple=True, metavar="DEST=SRC|DIGEST", help="Place a file or blob."
+    ),
     click.option(
         "--secret-env", multiple=True, metavar="NAME", help="Pass our variable, as a secret."
     ),
@@ -101,7 +109,10 @@ def job_from(
             *(_input(text) for text in options["files"]),
             *(replace(_input(text), secret=True) for text in options["secret_files"]),
         ),
-        outputs=tuple(OutputPath(path) for path in options.get("keep", ())),
+        outputs=(
+            *(OutputPath(path) for path in options.get("keep", ())),
+            *(OutputPath(path, store=True) for path in options.get("store", ())),
+        ),
         limits=Limits(**limits),
         policy=options["policy"],
         root=options["root"],
@@ -123,9 +134,11 @@ def host_from(options: dict[str, Any]) -> Host:
     return probe_host(settings, options["policy"])
 
 
-def _stdin(source: str | None) -> bytes:
+def _stdin(source: str | None) -> bytes | Digest:
     if source is None:
         return b""
+    if source.startswith(BLOB):
+        return _blob(source)
     return sys.stdin.buffer.read() if source == "-" else _read(source)
 
 
@@ -139,7 +152,17 @@ def _secret_env(names: tuple[str, ...]) -> dict[str, str]:
 
 def _input(text: str) -> InputFile:
     destination, source = parse_pair(text, "DEST=SRC")
+    if source.startswith(BLOB):
+        return InputFile(destination, _blob(source), executable=True)
     return InputFile(destination, _read(source), os.access(source, os.X_OK))
+
+
+def _blob(text: str) -> Digest:
+    """Name a blob of the server's; a file of such a name is ./sha256:..."""
+    try:
+        return parse_digest(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _read(path: str) -> bytes:

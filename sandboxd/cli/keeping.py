@@ -66,6 +66,10 @@ def keep(result: RunResult, directory: str, *, quiet: bool) -> None:
             if not quiet:
                 click.echo(f"sandboxd: cannot keep {file.path!r}: {file.fault.value}", err=True)
             continue
+        if file.blob is not None:
+            if not quiet:
+                click.echo(f"sandboxd: stored {file.path!r} as {file.blob}", err=True)
+            continue
         try:
             _write_below(directory, file)
         except (OSError, ValueError) as error:

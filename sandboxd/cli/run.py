@@ -35,6 +35,7 @@ LIMIT_ENDED, FAULT, NOT_EXECUTABLE, NOT_FOUND, BY_SIGNAL = 124, 125, 126, 127, 1
 )
 @job_options
 @click.option("--keep", "keep", multiple=True, metavar="PATH", help="Bring a file or glob back.")
+@click.option("--store", multiple=True, metavar="PATH", help="Store a file or glob as blobs.")
 @click.option("--keep-to", default=".", show_default=True, metavar="DIR", help="Where to put them.")
 @click.option("--terminal", is_flag=True, help="Give it a terminal, joined to ours.")
 @click.option("--json", "as_json", is_flag=True, help="Print the RunResponse as JSON, only.")

@@ -51,12 +51,14 @@ def make_working_directory(path: str, id_: int) -> Operation:
     return Operation("working_directory", "make_directories", (path.removeprefix("/"), id_))
 
 
-def place(path: str, mode: int, id_: int, offset: int, size: int) -> Operation:
-    """Place one file; its content is a part of the descriptor ``files``."""
+def place(  # noqa: PLR0913, PLR0917 - a verb's arguments, one by one
+    path: str, mode: int, id_: int, offset: int, size: int, source: str = "files"
+) -> Operation:
+    """Place one file; its content is a part of the descriptor ``files``, or of another."""
     return Operation(
         "place_files",
         "place_file",
-        (path.removeprefix("/"), mode, id_, descriptor("files"), offset, size),
+        (path.removeprefix("/"), mode, id_, descriptor(source), offset, size),
     )
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass, field
 from enum import Enum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from sandboxd.errors import JobError, Violation
+from sandboxd.errors import JobError, PreconditionError, Violation
+from sandboxd.model.blob import Digest
 from sandboxd.model.limits import KIB, MIB, Limits
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ MAX_PATH_BYTES = 4095
 MAX_NAME_BYTES = 255
 MAX_FILE_COUNT = 1024
 MAX_INPUT_BYTES = 64 * MIB
+MAX_BLOB_BYTES = 256 * MIB
+"""Of all blobs that are placed as files: each has to be copied into the sandbox's memory."""
 MAX_TERMINAL = 4096
 MAX_OUTPUT_COUNT = 256
 MAX_OUTPUT_DEPTH = 64
@@ -67,7 +71,8 @@ class InputFile:
 
     path: str
     """Relative to the job's working directory, or absolute below a writable place."""
-    content: bytes = field(repr=False)
+    content: bytes | Digest = field(repr=False)
+    """The bytes, or a blob that the server has."""
     executable: bool = False
     secret: bool = False
     """Whether its content must reach nothing but the program."""
@@ -83,6 +88,8 @@ class OutputPath:
     """Whether its absence goes unmentioned; else a missing file is reported as `MISSING`."""
     max_bytes: int | None = None
     """Above this the file is reported as `TOO_LARGE`; unset means 16 MiB."""
+    store: bool = False
+    """Whether the server stores it as a blob, and answers with its digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +107,8 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The whole environment; what `secret_env` has is joined to it."""
     working_directory: str = WORKSPACE
-    stdin: bytes = field(default=b"", repr=False)
+    stdin: bytes | Digest = field(default=b"", repr=False)
+    """The bytes, or a blob that the server has."""
     files: tuple[InputFile, ...] = ()
     outputs: tuple[OutputPath, ...] = ()
     limits: Limits = field(default_factory=Limits)
@@ -145,9 +153,43 @@ def check_core(job: Job, core_bytes: int | None) -> None:
         raise JobError(Violation("limits.core_bytes", "must be 0: a core could hold a secret"))
 
 
+def check_without_blobs(job: Job) -> None:
+    """Refuse a job for blobs where none are kept, as in a process without a server.
+
+    Raises:
+        PreconditionError: it has one, or wants a file stored (reason BLOBS_OFF).
+
+    """
+    if uses_blobs(job):
+        subject = next((str(digest) for digest in blobs_of(job)), "blobs")
+        text = "cannot take blobs from here, nor store files as blobs: none are kept"
+        raise PreconditionError("BLOBS_OFF", subject, text, "use a server that keeps some")
+
+
 def placed_path(job: Job, path: str) -> str:
     """Give the absolute path inside at which an input file is placed."""
     return path if path.startswith("/") else posixpath.join(job.working_directory, path)
+
+
+def size_of(content: bytes | Digest) -> int:
+    """Give a content's size in bytes; zero for a blob whose size is not said."""
+    return len(content) if isinstance(content, bytes) else content.size_bytes or 0
+
+
+def blobs_of(job: Job) -> tuple[Digest, ...]:
+    """Name every blob that goes in; one that is used twice comes twice."""
+    contents = (job.stdin, *(file.content for file in job.files))
+    return tuple(content for content in contents if isinstance(content, Digest))
+
+
+def uses_blobs(job: Job) -> bool:
+    """Tell whether a job has anything to do with blobs."""
+    return bool(blobs_of(job)) or any(output.store for output in job.outputs)
+
+
+def is_to_store(job: Job, path: str) -> bool:
+    """Tell whether a file that came back is one that the job wants stored."""
+    return any(output.store and _matches(path, output.path) for output in job.outputs)
 
 
 def writable_place_of(path: str) -> str | None:
@@ -155,6 +197,30 @@ def writable_place_of(path: str) -> str | None:
     return next(
         (place for place in WRITABLE_PLACES if path == place or path.startswith(place + "/")), None
     )
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Tell whether a path is, or matches, a pattern; in a time that grows with both only."""
+    wanted = pattern.split("/")
+    places = _reached({0}, wanted)
+    for name in path.split("/"):
+        ahead = {
+            place + (wanted[place] != "**")
+            for place in places
+            if place < len(wanted) and (wanted[place] == "**" or fnmatchcase(name, wanted[place]))
+        }
+        places = _reached(ahead, wanted)
+    return len(wanted) in places
+
+
+def _reached(places: set[int], wanted: list[str]) -> set[int]:
+    """Add the places behind each `**`, which may match nothing."""
+    found = set(places)
+    for place in sorted(places):
+        while place < len(wanted) and wanted[place] == "**":
+            place += 1  # noqa: PLW2901 - goes on from there
+            found.add(place)
+    return found
 
 
 def _violations(job: Job) -> Iterator[Violation]:
@@ -166,7 +232,7 @@ def _violations(job: Job) -> Iterator[Violation]:
     if rule:
         yield Violation("working_directory", rule)
         return
-    if len(job.stdin) > MAX_INPUT_BYTES:
+    if size_of(job.stdin) > MAX_INPUT_BYTES:
         yield Violation("stdin", f"must be at most {MAX_INPUT_BYTES} bytes")
     yield from _file_violations(job)
     yield from _output_violations(job.outputs)
@@ -213,8 +279,15 @@ def _file_violations(job: Job) -> Iterator[Violation]:
     if len(job.files) > MAX_FILE_COUNT:
         yield Violation("files", f"must have at most {MAX_FILE_COUNT} entries")
         return
-    if sum(len(file.content) for file in job.files) > MAX_INPUT_BYTES:
-        yield Violation("files", f"must have at most {MAX_INPUT_BYTES} bytes in all")
+    for kind, most, what in (
+        (bytes, MAX_INPUT_BYTES, "bytes"),
+        (Digest, MAX_BLOB_BYTES, "bytes of blobs"),
+    ):
+        if (
+            sum(size_of(file.content) for file in job.files if isinstance(file.content, kind))
+            > most
+        ):
+            yield Violation("files", f"must have at most {most} {what} in all")
     seen: dict[str, int] = {}
     for index, file in enumerate(job.files):
         rule = _path_rule(file.path)

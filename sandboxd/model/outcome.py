@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sandboxd.model.blob import Digest
     from sandboxd.model.limits import Limits
 
 ZERO = timedelta()
@@ -125,6 +126,8 @@ class FileFault(Enum):
     """A symbolic link, or behind one."""
     DIRECTORY = "directory"
     PIPE = "pipe"
+    NOT_STORED = "not_stored"
+    """It was to be stored, and there is no room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ class OutputFile:
     content: bytes | None = None
     fault: FileFault | None = None
     executable: bool = False
+    blob: Digest | None = None
+    """The blob that it was stored as, in place of its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ whole protocol, as a script (d daemon, l launcher, z zygote, i init; `+` the des
 
     d > z   clone NUMBER MAPS OWNER TAPE         + channel [sandbox] [CONTROLLER/LEAF/tasks ...]
     z > d   cloned NUMBER                        + pidfd;  or failed NUMBER STAGE ERRNO DETAIL
+    d > z   furnish TAPE                         to be executed; a zygote that cannot ends
     i > d   ready                                or failed STAGE ERRNO DETAIL
 
     d > i   start NUMBER JOB_TAPE PROGRAM_TAPE OUTPUTS TERMINAL LAST
@@ -40,9 +41,13 @@ import fcntl
 import json
 import os
 import socket
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandboxd.model.tape import Encoded, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_DATAGRAM_BYTES = 32 << 10
 """Above this a message travels in a memfd; well below the least socket buffer of any kernel."""
@@ -96,16 +101,35 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def sealed_memory(content: bytes, name: str = "sandboxd") -> int:
     """Give a descriptor of anonymous memory that nobody can change any more."""
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
+    with _sealed(name) as fd:
         view = memoryview(content)
         while view:
             view = view[os.write(fd, view) :]
+    return fd
+
+
+def sealed_copy(source_fd: int, size: int, name: str) -> int:
+    """Give a descriptor of anonymous memory with the first `size` bytes of a file."""
+    with _sealed(name) as fd:
+        offset = 0
+        while offset < size:
+            sent = os.sendfile(fd, source_fd, offset, size - offset)
+            if not sent:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+            offset += sent
+    return fd
+
+
+@contextmanager
+def _sealed(name: str) -> Iterator[int]:
+    """Have memory that is sealed when the context ends, and gone if it fails."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        yield fd
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     except BaseException:  # no memory, or a bound on it
         os.close(fd)
         raise
-    return fd
 
 
 def send(

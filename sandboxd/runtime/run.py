@@ -30,11 +30,12 @@ from sandboxd.runtime.capture import Capture
 from sandboxd.runtime.channel import Closed, ProtocolError, sealed_memory
 from sandboxd.runtime.deadlines import Deadlines
 from sandboxd.runtime.incoming import Files
+from sandboxd.runtime.inputs import stdin_fd
 from sandboxd.runtime.notices import Notices
 from sandboxd.runtime.nursery import stage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sandboxd.kernel.places import CgroupUsage
     from sandboxd.kernel.seccomp import Notice
@@ -61,15 +62,23 @@ PROGRAM = 1
 class Run:
     """What is known of one run so far."""
 
-    def __init__(
-        self, sandbox: Sandbox, job: Job, plan: Plan, *, began_ns: int, queue_time: timedelta
+    def __init__(  # noqa: PLR0913 - keywords, each of them one thing that is known before
+        self,
+        sandbox: Sandbox,
+        job: Job,
+        plan: Plan,
+        *,
+        began_ns: int,
+        queue_time: timedelta,
+        blob_fds: Mapping[str, int],
     ) -> None:
-        """Take a blank sandbox for this job and no other."""
+        """Take a blank sandbox for this job and no other; descriptors of its blobs by SHA-256."""
         self._sandbox = sandbox
         self._job = job
         self._plan = plan
         self._began_ns = began_ns
         self._queue_time = queue_time
+        self._blob_fds = blob_fds
         self._started_ns = 0
         self._ended_ns = 0
         self._killed_ns = 0
@@ -143,7 +152,7 @@ class Run:
         opened = []
         try:
             if self._plan.terminal is None:
-                fds["stdin"] = _stdin(self._job.stdin, self._blob_fds)
+                fds["stdin"] = stdin_fd(self._job.stdin, self._blob_fds)
                 opened.append(fds["stdin"])
                 fds["stdout"] = self._capture(1).write_fd
                 if not self._job.merge_stderr:
@@ -153,7 +162,7 @@ class Run:
                 fds["notices"] = self._notices.program_fd
             for number, sha256 in enumerate(self._plan.blobs):
                 fds[f"blob{number}"] = self._blob_fds[sha256]
-            if self._plan.files_content or self._job.files:
+            if self._job.files:
                 fds["files"] = sealed_memory(self._plan.files_content, "files")
                 opened.append(fds["files"])
             self._sandbox.start(
@@ -373,24 +382,6 @@ class Run:
         }
         ended_by = getattr(ending, "limit", None)
         return tuple(name for name, was_hit in hit.items() if was_hit and name != ended_by)
-
-
-def _stdin(content: bytes | Digest, blob_fds: Mapping[str, int]) -> int:
-    """Give a read-only descriptor of the input: sealed memory needs no pump and cannot block.
-
-    Never that of a blob's file: its path and times would show, and Landlock would not let the
-    program open it anew by /dev/stdin.
-    """
-    if not size_of(content):
-        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    if isinstance(content, bytes):
-        fd = sealed_memory(content, "stdin")
-    else:
-        fd = sealed_copy(blob_fds[content.sha256], size_of(content), "stdin")
-    try:
-        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(fd)
 
 
 def _not_started(number: int, detail: str) -> NotStarted:

@@ -21,6 +21,7 @@ from sandboxd.errors import HostError, SandboxLost, StageError
 from sandboxd.identity import IdMode
 from sandboxd.kernel import delegation, idmap, seccomp
 from sandboxd.kernel.places import Places
+from sandboxd.model.job import check_without_blobs
 from sandboxd.model.limits import (
     DESCRIPTORS_PER_BLANK,
     DESCRIPTORS_PER_JOB,
@@ -49,7 +50,7 @@ from sandboxd.runtime.run import Run
 from sandboxd.runtime.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
     from types import TracebackType
 
     from sandboxd.host import Host
@@ -183,7 +184,7 @@ class Supervisor:
         """Wait until nothing is left of jobs that have ended."""
         await self._removals.settled()
 
-    async def run(
+    async def run(  # noqa: PLR0913 - keywords, each of them one thing that a caller may want
         self,
         job: Job,
         *,
@@ -191,12 +192,15 @@ class Supervisor:
         on_output: Callable[[int, bytes], None] | None = None,
         on_terminal: Callable[[int], None] | None = None,
         learner: Learner | None = None,
+        blob_fds: Mapping[str, int] | None = None,
     ) -> RunResult:
         """Run one job to its end in a fresh sandbox, of which nothing runs when this returns.
 
         `on_output` is called with 1 or 2 (stdout, stderr) and each piece that is kept, as it comes.
         `on_terminal` is called with the master of a terminal, if the job asks for one.
         `learner` is asked at every system call, and answers as the job's policy would.
+        `blob_fds` are descriptors of the blobs that the job is given, by SHA-256; None where no
+        blobs are kept.
         Cancelling this kills the job at once.
 
         Raises:
@@ -206,6 +210,8 @@ class Supervisor:
 
         """
         began = time.monotonic_ns()
+        if blob_fds is None:
+            check_without_blobs(job)
         count = processor_count_for(check_job(job, self.host))
         policy = learner.asking if learner else policy_for(job, self.host)
         with _named():
@@ -221,7 +227,14 @@ class Supervisor:
             for is_last in (False, True):
                 try:
                     sandbox = await self._pool.take(plan.sandbox)
-                    run = Run(sandbox, job, plan, began_ns=began, queue_time=queue_time)
+                    run = Run(
+                        sandbox,
+                        job,
+                        plan,
+                        began_ns=began,
+                        queue_time=queue_time,
+                        blob_fds=blob_fds or {},
+                    )
                     try:
                         with _named():
                             return await run.to_end(policy_fd, on_output, on_terminal, judge)
@@ -246,6 +259,7 @@ class Supervisor:
         if self._nursery is None or self._places is None:
             raise HostError("NOT_STARTED", "cannot run before the supervisor is entered")
         await self._make_room()
+        self._removals.look()  # one goes as one comes, while programs run
         with _named():
             zygote = await self._nursery.zygote(plan.root, self._root_tape)
             name = f"sandbox-{next(self._names)}"

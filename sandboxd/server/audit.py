@@ -1,4 +1,4 @@
-"""The audit: one line of JSON for each job that somebody asked for, whatever became of it.
+"""The audit: one line of JSON for each job, and each change of blobs, that somebody asked for.
 
 Holds who, what by digest, under which policy, and how it ended; nothing that a client sent.
 """
@@ -32,6 +32,12 @@ audit_log = logging.getLogger("sandboxd.audit")
 """Where the lines go; silent until a level is set, by `write_to` for example."""
 log = logging.getLogger(__name__)
 
+EVENTS = {
+    "/sandboxd.v1.RunnerService/Run": "run",
+    "/sandboxd.v1.BlobService/UploadBlob": "upload_blob",
+    "/sandboxd.v1.BlobService/DeleteBlob": "delete_blob",
+}
+"""Which calls leave a line, and as what."""
 CLOCKS_APART_SECONDS = 0.1
 """A client whose deadline passes hangs up, and we may hear that before it passes here."""
 TIMES = ("queue_time", "setup_time", "wall_time", "cpu_time")
@@ -81,19 +87,26 @@ def recorded(call: Call, context: grpc.aio.ServicerContext[Any, Any]) -> Iterato
 def line_for(call: Call, status: str, began: datetime, seconds: float) -> dict[str, Any]:
     """Give what a line says; times are seconds."""
     known, result = call.known, call.result
+    event = EVENTS[call.method]
     return {
         "time": began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "event": "run",
+        "event": event,
         "caller": known.caller.name if known else None,
         "known_by": known.by if known else None,
         "address": call.address,
+        **(_job(call) if event == "run" else {"blob": call.blob or None}),
+        "status": status,
+        "reason": call.reason or None,
+        **({"ending": _ending(result.ending) if result else None} if event == "run" else {}),
+        "seconds": {"call": round(seconds, 6), **_seconds(result)},
+    }
+
+
+def _job(call: Call) -> dict[str, Any]:
+    return {
         "job_digest": call.job_digest or None,
         "policy": call.policy or None,
         "policy_digest": call.policy_digest or None,
-        "status": status,
-        "reason": call.reason or None,
-        "ending": _ending(result.ending) if result else None,
-        "seconds": {"call": round(seconds, 6), **_seconds(result)},
     }
 
 

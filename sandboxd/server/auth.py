@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
-AUDITED = "/sandboxd.v1.RunnerService/Run"
 CERTIFICATE_NAMES = ("x509_common_name", "x509_subject_alternative_name")
 
 
@@ -92,7 +91,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # only the s
 
 
 def _recorded(call: calls.Call, context: Context) -> AbstractContextManager[None]:
-    return audit.recorded(call, context) if call.method == AUDITED else nullcontext()
+    return audit.recorded(call, context) if call.method in audit.EVENTS else nullcontext()
 
 
 async def _only_request(context: Context) -> Any:  # noqa: ANN401 - bytes, or what they were made into

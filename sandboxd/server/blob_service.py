@@ -6,10 +6,14 @@ control does the rest.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
-from sandboxd.errors import PreconditionError, RequestError, Violation
+from sandboxd.errors import HostError, PreconditionError, RequestError, Violation
 from sandboxd.server import calls, wire_blobs
+from sandboxd.server.streams import Streams
+from sandboxd.server.wire_digest import from_digest
 from sandboxd.v1 import blob_service_pb2 as pb
 from sandboxd.v1 import blob_service_pb2_grpc as pb_grpc
 
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+log = logging.getLogger(__name__)
+
+TIDY_SECONDS = 60.0
+"""How long a blob may outlive its time where nobody asks for any."""
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["BlobService"]
 
 
@@ -33,6 +41,7 @@ class BlobService(pb_grpc.BlobServiceServicer):
         """Take the store and what works for it; both outlive us."""
         self._store = store
         self._threads = threads
+        self._streams = Streams()
 
     async def FindMissingBlobs(  # noqa: N802
         self, request: pb.FindMissingBlobsRequest, _context: Context
@@ -40,39 +49,42 @@ class BlobService(pb_grpc.BlobServiceServicer):
         """Tell which of some blobs the caller lacks."""
         store, digests = self._there(), wire_blobs.to_digests(request)
         missing = await self._threads.do(store.missing, _tenant(), digests)
-        return pb.FindMissingBlobsResponse(missing=map(wire_blobs.from_digest, missing))
+        return pb.FindMissingBlobsResponse(missing=map(from_digest, missing))
 
     async def UploadBlob(  # noqa: N802
         self, requests: AsyncIterator[pb.UploadBlobRequest], _context: Context
     ) -> pb.UploadBlobResponse:
         """Store one blob, or nothing."""
         store, share_bytes, tenant = self._there(), _known().caller.share.blob_bytes, _tenant()
-        async with self._threads.having(
-            lambda: store.upload(tenant, share_bytes), lambda upload: upload.discard()
-        ) as upload:
-            is_first = True
-            async for request in requests:
-                await self._threads.do(_take, upload, request, is_first=is_first)
-                is_first = False
-            digest = await self._threads.do(upload.commit)
-        return pb.UploadBlobResponse(digest=wire_blobs.from_digest(digest))
+        threads = self._threads
+        with self._streams.one_more(tenant):
+            async with threads.having(
+                lambda: store.upload(tenant, share_bytes), lambda upload: upload.discard()
+            ) as upload:
+                place = _Place()
+                async for request in requests:
+                    await threads.do(_take, upload, request, place)
+                place.check_end()
+                digest = await threads.do(upload.commit)
+        calls.current().blob = str(digest)
+        return pb.UploadBlobResponse(digest=from_digest(digest))
 
     async def DownloadBlob(  # noqa: N802
         self, request: pb.DownloadBlobRequest, context: Context
     ) -> None:
         """Give one blob, or a part of it."""
         limit = request.limit_bytes if request.HasField("limit_bytes") else None
-        store, tenant = self._there(), _tenant()
+        store, tenant, threads = self._there(), _tenant(), self._threads
         digest = wire_blobs.to_digest(request.digest)
-        threads = self._threads
-        async with (
-            threads.having(lambda: store.hold(tenant, digest), store.release) as held,
-            threads.having(
-                lambda: held.read(request.offset_bytes, limit), lambda reader: reader.close()
-            ) as reader,
-        ):
-            while piece := await threads.do(reader.piece):
-                await context.write(pb.DownloadBlobResponse(data=piece))
+        with self._streams.one_more(tenant):
+            async with (
+                threads.having(lambda: store.hold(tenant, digest), store.release) as held,
+                threads.having(
+                    lambda: held.read(request.offset_bytes, limit), lambda reader: reader.close()
+                ) as reader,
+            ):
+                while piece := await threads.do(reader.piece):
+                    await context.write(pb.DownloadBlobResponse(data=piece))
 
     async def ListBlobs(  # noqa: N802
         self, request: pb.ListBlobsRequest, _context: Context
@@ -88,22 +100,62 @@ class BlobService(pb_grpc.BlobServiceServicer):
     ) -> pb.DeleteBlobResponse:
         """Remove one of the caller's blobs."""
         store, digest = self._there(), wire_blobs.to_digest(request.digest)
+        calls.current().blob = str(digest)
         return pb.DeleteBlobResponse(
             deleted=await self._threads.do(store.delete, _tenant(), digest)
         )
 
+    async def tidy(self) -> None:
+        """Remove what has had its time, every now and then, for as long as this runs."""
+        while self._store is not None:
+            try:
+                await self._threads.do(self._store.expire)
+            except HostError as error:
+                log.error("%s", error)  # noqa: TRY400 - no trace
+            await asyncio.sleep(TIDY_SECONDS)
+
     def _there(self) -> BlobStore:
         if self._store is None:
-            text = "cannot keep blobs: this server was started without a place for them"
-            raise PreconditionError("BLOBS_OFF", "blobs", text, "as the operator give --blobs")
+            raise blobs_off()
         return self._store
 
 
-def _take(upload: Upload, request: pb.UploadBlobRequest, *, is_first: bool) -> None:
+def blobs_off() -> PreconditionError:
+    """Tell that this server keeps no blobs."""
+    text = "cannot keep blobs: this server was started without a place for them"
+    return PreconditionError("BLOBS_OFF", "blobs", text, "as the operator give --blobs")
+
+
+class _Place:
+    """Where in its stream an upload is."""
+
+    def __init__(self) -> None:
+        self._is_first = True
+        self._is_over = False
+        self._is_told = False
+        """Whether the end is known by what was said at the beginning."""
+
+    def enter(self, request: pb.UploadBlobRequest) -> None:
+        """Take the next message."""
+        if self._is_over:
+            raise RequestError(Violation("finish", "must be in the last message only"))
+        if request.HasField("digest"):
+            if not self._is_first:
+                raise RequestError(Violation("digest", "must be in the first message only"))
+            self._is_told = bool(request.digest.sha256) or request.digest.HasField("size_bytes")
+        self._is_first, self._is_over = False, request.finish
+
+    def check_end(self) -> None:
+        """Refuse a stream that may have been cut: gRPC shows its end before it shows why."""
+        if not (self._is_over or self._is_told):
+            rule = "must be set in the last message, or digest in the first"
+            raise RequestError(Violation("finish", rule))
+
+
+def _take(upload: Upload, request: pb.UploadBlobRequest, place: _Place) -> None:
     """Take one message of an upload."""
+    place.enter(request)
     if request.HasField("digest"):
-        if not is_first:
-            raise RequestError(Violation("digest", "must be in the first message only"))
         expected = wire_blobs.to_expected(request)
         upload.expect(expected.sha256, expected.size_bytes)
     if len(request.data) > wire_blobs.MAX_PIECE_BYTES:

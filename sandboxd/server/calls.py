@@ -34,6 +34,8 @@ class Call:
     policy: str = ""
     """Empty until it is known to be one of the host's: else it is just text of the client's."""
     policy_digest: str = ""
+    blob: str = ""
+    """What was stored or removed, by its digest."""
     result: RunResult | None = None
     reason: str = ""
     """Of the error that it ended with."""

@@ -172,6 +172,8 @@ class _Relay(asyncio.Protocol):
 
     def __init__(self, other: _Relay | None = None) -> None:
         self.other = other
+        self.early = b""
+        """What came before there was anybody to pass it on to: one read, until the pause holds."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -179,10 +181,15 @@ class _Relay(asyncio.Protocol):
             self.transport.abort()
             return
         self.other.other = self
+        if self.other.early:
+            self.transport.write(self.other.early)
+            self.other.early = b""
         self.other.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        if self.other is not None:
+        if self.other is None:
+            self.early += data
+        else:
             self.other.transport.write(data)
 
     def pause_writing(self) -> None:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from sandboxd.errors import HostError, JobError, Violation
+from sandboxd.model.job import uses_blobs
 from sandboxd.server import audit, blob_service, calls, wire
+from sandboxd.server.job_blobs import placed_blob_bytes
 from sandboxd.server.wire_bytes import request_from
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
+    from datetime import timedelta
 
     from google.protobuf.descriptor import Descriptor
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from sandboxd.runtime.supervisor import Supervisor
     from sandboxd.server.admission import Admission
     from sandboxd.server.board import Counts
+    from sandboxd.server.job_blobs import JobBlobs
 
     RunContext = grpc.aio.ServicerContext[pb.RunRequest, pb.RunResponse]
     HostContext = grpc.aio.ServicerContext[pb.GetHostRequest, pb.GetHostResponse]
@@ -42,12 +47,17 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
     """
 
     def __init__(
-        self, supervisor: Supervisor, admission: Admission, counts: Callable[[], Counts]
+        self,
+        supervisor: Supervisor,
+        admission: Admission,
+        counts: Callable[[], Counts],
+        blobs: JobBlobs,
     ) -> None:
-        """Take what runs jobs and what decides when, and what counts them; all outlive us."""
+        """Take what runs jobs, what decides when, what counts them, and their blobs."""
         self._supervisor = supervisor
         self._admission = admission
         self._counts = counts
+        self._blobs = blobs
         self._calls: set[asyncio.Task[Any] | None] = set()
         self._cut_short = False
 
@@ -93,23 +103,62 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
 
     async def _run_job(self, job: Job, call: calls.Call, size_bytes: int) -> RunResult:
         """Run a job when it is its caller's turn and within its share."""
-        assert call.known is not None  # noqa: S101 - the guard let it in
-        share = call.known.caller.share
-        try:
-            # A job that can never run need not wait for its turn.
+        # A job that can never run need not wait for its turn.
+        with _in_request():
             memory_bytes = self._supervisor.check(job).memory_bytes or 0
-            if share.memory_bytes is not None and memory_bytes > share.memory_bytes:
-                rule = f"must be at most {share.memory_bytes}, the caller's share"
-                raise JobError(Violation("limits.memory_bytes", rule))  # noqa: TRY301 - as the others
-        except JobError as error:
-            raise wire.in_request(error) from None
+            _check_share(call, memory_bytes)
         call.policy = job.policy
         call.policy_digest = self._supervisor.host.policies[job.policy].digest
-        turn = self._admission.slot(
+        if uses_blobs(job):
+            with _in_request():
+                return await self._run_with_blobs(job, call, size_bytes, memory_bytes)
+        async with self._turn(call, size_bytes, memory_bytes) as queue_time:
+            return await self._supervisor.run(job, queue_time=queue_time)
+
+    async def _run_with_blobs(
+        self, job: Job, call: calls.Call, size_bytes: int, memory_bytes: int
+    ) -> RunResult:
+        """Hold the job's blobs, run it, store what it wants stored."""
+        assert call.known is not None  # noqa: S101 - the guard let it in
+        tenant, share = call.known.tenant, call.known.caller.share
+        async with self._blobs.held(job, tenant) as held:
+            memory_bytes += placed_blob_bytes(held.job)
+            _check_share(call, memory_bytes)
+            async with (
+                self._turn(call, size_bytes, memory_bytes) as queue_time,
+                self._blobs.opened(held) as opened,
+            ):
+                result = await self._supervisor.run(
+                    opened.job, queue_time=queue_time, blob_fds=opened.fds
+                )
+        return await self._blobs.stored(result, job, tenant, share)
+
+    def _turn(
+        self, call: calls.Call, size_bytes: int, memory_bytes: int
+    ) -> AbstractAsyncContextManager[timedelta]:
+        assert call.known is not None  # noqa: S101 - the guard let it in
+        share = call.known.caller.share
+        return self._admission.slot(
             call.known.tenant, size_bytes, share=share, memory_bytes=memory_bytes
         )
-        async with turn as queue_time:
-            return await self._supervisor.run(job, queue_time=queue_time)
+
+
+@contextmanager
+def _in_request() -> Iterator[None]:
+    """Name the fields of a job that is refused by their paths in the request."""
+    try:
+        yield
+    except JobError as error:
+        raise wire.in_request(error) from None
+
+
+def _check_share(call: calls.Call, memory_bytes: int) -> None:
+    """Refuse a job that needs more memory, its blobs too, than its caller may ever have."""
+    assert call.known is not None  # noqa: S101 - the guard let it in
+    most = call.known.caller.share.memory_bytes
+    if most is not None and memory_bytes > most:
+        rule = f"must be at most {most}, the caller's share, with the blobs among its files"
+        raise JobError(Violation("limits.memory_bytes", rule))
 
 
 async def _digest(request: pb.RunRequest, size_bytes: int) -> str:

@@ -26,6 +26,7 @@ from sandboxd.server.auth import Guard
 from sandboxd.server.blob_service import BlobService
 from sandboxd.server.board import Counts
 from sandboxd.server.entrance import Entrance
+from sandboxd.server.job_blobs import JobBlobs
 from sandboxd.server.service import DESCRIPTOR, SERVICES, ReadsRequests, RunnerService
 from sandboxd.server.systemd import Manager
 from sandboxd.server.threads import Threads
@@ -111,10 +112,12 @@ class Server:
         self._supervisor = supervisor
         self.admission = Admission(supervisor.host.slot_count, supervisor.host.queue_length)
         """The queue before the supervisor."""
-        self._service = RunnerService(supervisor, self.admission, self.counts)
         self._threads = Threads()
         self._blobs = BlobService(blobs, self._threads)
+        job_blobs = JobBlobs(blobs, self._threads)
+        self._service = RunnerService(supervisor, self.admission, self.counts, job_blobs)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # no stub has it
+        self._tidying: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
         self._hurrying = asyncio.Event()
 
@@ -153,6 +156,7 @@ class Server:
             raise
         beat = self._seat.beat(self._own_counts) if self._seat else self._manager.watch()
         self._heart = asyncio.create_task(beat)
+        self._tidying = asyncio.create_task(self._blobs.tidy())
         return self
 
     def _bind(self) -> tuple[str, ...]:
@@ -256,6 +260,8 @@ class Server:
 
     async def _stop(self, farewell_seconds: float | None) -> None:
         await self._server.stop(farewell_seconds)
+        if self._tidying:
+            self._tidying.cancel()
         await self._threads.close()
         if self._seat:
             self._seat.leave()

@@ -46,6 +46,8 @@ class Threads:
         self._nothing_had.clear()
         try:
             taken, cancelled = await self._done(take)
+            if cancelled is not None and taken.exception() is not None:
+                raise cancelled
             what = taken.result()
             try:
                 if cancelled is not None:

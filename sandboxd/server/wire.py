@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import JobError, Violation
+from sandboxd.model.blob import Digest
 from sandboxd.model.job import (
     MAX_ARGUMENT_COUNT,
     MAX_ENV_COUNT,
@@ -39,6 +40,7 @@ from sandboxd.model.outcome import (
     SyscallDenied,
     Usage,
 )
+from sandboxd.server.wire_digest import digest_of, digest_violations, from_digest
 from sandboxd.server.wire_errors import error_from, in_request, status_of
 from sandboxd.server.wire_host import HostDescription, from_host_response, to_host_response
 from sandboxd.server.wire_values import (
@@ -116,11 +118,11 @@ def to_job(request: pb.RunRequest) -> Job:
             env=dict(asked.env),
             secret_env=dict(asked.secret_env),
             working_directory=asked.working_directory or WORKSPACE,
-            stdin=_to_bytes(asked, "stdin", "stdin", broken),
+            stdin=_to_content(asked, "stdin", "stdin", broken),
             files=tuple(
                 InputFile(
                     path=file.path,
-                    content=_to_bytes(file, "content", f"files[{index}].content", broken),
+                    content=_to_content(file, "content", f"files[{index}].content", broken),
                     executable=file.executable,
                     secret=file.secret,
                 )
@@ -159,18 +161,20 @@ def from_job(job: Job) -> pb.RunRequest:
             env={name: value for name, value in job.env.items() if name not in job.secret_env},
             secret_env=job.secret_env,
             working_directory=job.working_directory,
-            stdin=pb.Content(data=job.stdin) if job.stdin else None,
+            stdin=_from_content(job.stdin) if job.stdin else None,
             files=[
                 pb.InputFile(
                     path=file.path,
-                    content=pb.Content(data=file.content),
+                    content=_from_content(file.content),
                     executable=file.executable,
                     secret=file.secret,
                 )
                 for file in job.files
             ],
             outputs=[
-                pb.OutputPath(path=o.path, optional=o.optional, max_bytes=o.max_bytes)
+                pb.OutputPath(
+                    path=o.path, optional=o.optional, store=o.store, max_bytes=o.max_bytes
+                )
                 for o in job.outputs
             ],
             limits=message_from(pb.Limits, job.limits),
@@ -227,21 +231,32 @@ def from_response(response: pb.RunResponse) -> RunResult:
         raise unreadable() from error
 
 
-def _to_bytes(
+def _to_content(
     holder: pb.Job | pb.InputFile, name: str, path: str, broken: list[Violation]
-) -> bytes:
-    """Give a Content's bytes; absent means empty, a source unknown here is refused."""
+) -> bytes | Digest:
+    """Give a Content's bytes or blob; absent means empty, a source unknown here is refused."""
     if not holder.HasField(name):
         return b""
     content: pb.Content = getattr(holder, name)
-    if content.WhichOneof("source") is None:
-        broken.append(Violation(path, "must have a source that this server knows: `data`"))
+    source = content.WhichOneof("source")
+    if source == "blob":
+        broken += digest_violations(content.blob, f"{path}.blob")
+        return digest_of(content.blob)
+    if source is None:
+        rule = "must have a source that this server knows: `data` or `blob`"
+        broken.append(Violation(path, rule))
     return content.data
+
+
+def _from_content(content: bytes | Digest) -> pb.Content:
+    if isinstance(content, Digest):
+        return pb.Content(blob=from_digest(content))
+    return pb.Content(data=content)
 
 
 def _to_output(output: pb.OutputPath) -> OutputPath:
     max_bytes = output.max_bytes if output.HasField("max_bytes") else None
-    return OutputPath(path=output.path, optional=output.optional, max_bytes=max_bytes)
+    return OutputPath(output.path, output.optional, max_bytes, output.store)
 
 
 def _to_network(number: int, broken: list[Violation]) -> Network:
@@ -294,11 +309,15 @@ def _from_file(file: OutputFile) -> pb.OutputFile:
     if file.fault is not None:
         fault = FILE_FAULTS[file.fault]
         return pb.OutputFile(path=path, fault=fault, executable=file.executable)
-    content = pb.Content(data=file.content or b"")
+    content = _from_content(file.blob or file.content or b"")
     return pb.OutputFile(path=path, content=content, executable=file.executable)
 
 
 def _to_file(file: pb.OutputFile) -> OutputFile:
-    if file.WhichOneof("result") == "content" and file.content.WhichOneof("source") == "data":
+    source = file.WhichOneof("result") == "content" and file.content.WhichOneof("source")
+    if source == "blob":
+        blob = digest_of(file.content.blob)
+        return OutputFile(file.path, blob=blob, executable=file.executable)
+    if source == "data":
         return OutputFile(file.path, content=file.content.data, executable=file.executable)
     return OutputFile(file.path, fault=FILE_FAULT_OF[file.fault], executable=file.executable)

@@ -6,16 +6,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import RequestError, Violation
-from sandboxd.model.blob import Digest, is_sha256
+from sandboxd.model.blob import is_sha256
+from sandboxd.server.wire_digest import digest_of, digest_violations, from_digest
 from sandboxd.v1 import blob_service_pb2 as pb
 
 if TYPE_CHECKING:
+    from sandboxd.model.blob import Digest
     from sandboxd.store.ledger import Holding
 
 MAX_DIGESTS = 4096
 MAX_PIECE_BYTES = 4 << 20
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
-RULE = "must be 64 lowercase hexadecimal digits"
 
 
 def to_digest(message: pb.Digest, path: str = "digest") -> Digest:
@@ -28,17 +29,7 @@ def to_digest(message: pb.Digest, path: str = "digest") -> Digest:
     broken = digest_violations(message, path)
     if broken:
         raise RequestError(*broken)
-    return Digest(message.sha256, _size(message))
-
-
-def digest_violations(message: pb.Digest, path: str) -> list[Violation]:
-    """Tell what is wrong with a digest."""
-    broken = []
-    if not is_sha256(message.sha256):
-        broken.append(Violation(f"{path}.sha256", RULE))
-    if message.size_bytes < 0:
-        broken.append(Violation(f"{path}.size_bytes", "must not be below zero"))
-    return broken
+    return digest_of(message)
 
 
 def to_digests(request: pb.FindMissingBlobsRequest) -> list[Digest]:
@@ -57,7 +48,7 @@ def to_digests(request: pb.FindMissingBlobsRequest) -> list[Digest]:
     ]
     if broken:
         raise RequestError(*broken)
-    return [Digest(message.sha256, _size(message)) for message in request.digests]
+    return [digest_of(message) for message in request.digests]
 
 
 def to_expected(request: pb.UploadBlobRequest) -> Digest:
@@ -72,7 +63,7 @@ def to_expected(request: pb.UploadBlobRequest) -> Digest:
         return to_digest(message)
     if message.size_bytes < 0:
         raise RequestError(Violation("digest.size_bytes", "must not be below zero"))
-    return Digest("", _size(message))
+    return digest_of(message)
 
 
 def to_page(request: pb.ListBlobsRequest) -> tuple[str, int]:
@@ -102,12 +93,3 @@ def from_page(found: list[Holding], count: int, total_bytes: int) -> pb.ListBlob
         stored = response.blobs.add(digest=from_digest(holding.digest))
         stored.last_use_time.FromDatetime(datetime.fromtimestamp(holding.last_use, UTC))
     return response
-
-
-def from_digest(digest: Digest) -> pb.Digest:
-    """Give the message that names a digest."""
-    return pb.Digest(sha256=digest.sha256, size_bytes=digest.size_bytes)
-
-
-def _size(message: pb.Digest) -> int | None:
-    return message.size_bytes if message.HasField("size_bytes") else None

@@ -19,6 +19,7 @@ from sandboxd.errors import (
     HostError,
     JobError,
     PreconditionError,
+    RequestError,
     SandboxdError,
     StageError,
     UnauthenticatedError,
@@ -86,7 +87,8 @@ def error_from(status: Status) -> SandboxdError:
     """
     info = _detail(status, ErrorInfo) or ErrorInfo(reason=_name_of(status.code))
     if status.code == code_pb2.INVALID_ARGUMENT:
-        return JobError(*_violations_from(status))
+        kind = RequestError if info.reason == RequestError.reason else JobError
+        return kind(*_violations_from(status))
     if status.code == code_pb2.RESOURCE_EXHAUSTED:
         retry = _detail(status, RetryInfo)
         if retry is None:

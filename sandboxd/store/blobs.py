@@ -84,7 +84,9 @@ class BlobStore:
         """Tell which of these the tenant lacks; the others count as used now."""
         with self.working() as shelf:
             shelf.expire()
-            return [d for d in digests if not _is_it(shelf.find(tenant, d.sha256), d)]
+            wanted = list(digests)
+            found = shelf.find(tenant, wanted)
+            return [d for d, holding in zip(wanted, found, strict=True) if holding is None]
 
     def hold(self, tenant: str, digest: Digest) -> Held:
         """Use a tenant's blob: until it is released it stays, whatever becomes of its holding.
@@ -98,8 +100,8 @@ class BlobStore:
             for pin in (digest.sha256, pin_of(tenant, digest.sha256)):
                 shelf.pins.pin(pin)
                 unpinning.callback(shelf.pins.unpin, pin)
-            found = shelf.find(tenant, digest.sha256)
-            if found is None or not _is_it(found, digest):
+            (found,) = shelf.find(tenant, [digest])
+            if found is None:
                 raise faults.unknown(digest)
             unpinning.pop_all()
             return Held(self, found)
@@ -120,16 +122,23 @@ class BlobStore:
         """Take a blob from a tenant; tell whether it had it. Whoever holds it reads on."""
         with self.working() as shelf:
             shelf.expire()
-            found = _is_it(shelf.ledger.find(tenant, digest.sha256), digest)
-            return found and shelf.remove(tenant, digest.sha256)
+            found = shelf.ledger.find(tenant, digest)
+            return found is not None and shelf.remove(tenant, digest.sha256)
+
+    def expire(self) -> None:
+        """Remove what nobody has used for the time to live, as every other call does first."""
+        with self.working() as shelf:
+            shelf.expire()
 
     def release(self, held: Held) -> None:
         """End a use, which is the latest now; for `Held`."""
         tenant, sha256 = held.holding.tenant, held.holding.sha256
         with self.working() as shelf:
-            shelf.find(tenant, sha256)
-            for pin in (sha256, pin_of(tenant, sha256)):
-                shelf.pins.unpin(pin)
+            try:
+                shelf.find(tenant, [held.digest])
+            finally:
+                for pin in (sha256, pin_of(tenant, sha256)):
+                    shelf.pins.unpin(pin)
             shelf.drop_unheld(sha256)
 
     def is_known_good(self, sha256: str, about: os.stat_result) -> bool:
@@ -225,6 +234,10 @@ class Held:
 
     def __exit__(self, *_: object) -> None:
         """Use it no more."""
+        self.release()
+
+    def release(self) -> None:
+        """Use it no more; once only."""
         self._store.release(self)
 
     @property
@@ -323,10 +336,6 @@ class Reader:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-
-
-def _is_it(holding: Holding | None, digest: Digest) -> bool:
-    return holding is not None and digest.size_bytes in {None, holding.size_bytes}
 
 
 def _mismatch(field: str, rule: str) -> RequestError:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RETRY_AFTER = timedelta(seconds=1)
 """What is in use now is over when its jobs are."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
+TOO_MANY_OPEN = {errno.EMFILE, errno.ENFILE}
 
 
 def unknown(digest: Digest) -> PreconditionError:
@@ -65,7 +66,7 @@ def named(path: object) -> Iterator[None]:
     """Turn what the disk or the database refuses into an error that the operator can mend.
 
     Raises:
-        HostError: reason BLOB_DISK_FULL, or BLOBS_UNUSABLE for all else.
+        HostError: reason BLOB_DISK_FULL, DESCRIPTORS_EXHAUSTED, or BLOBS_UNUSABLE for all else.
 
     """
     try:
@@ -82,4 +83,7 @@ def _unusable(path: object, number: int | None, cause: str) -> HostError:
         text = f"cannot store more in {path}: {os.strerror(number or 0)}"
         return HostError("BLOB_DISK_FULL", text, "give it a larger disk, or lower blob_bytes")
     text = f"cannot use the blobs in {path}: {cause}"
+    if number in TOO_MANY_OPEN:
+        remedy = "raise the hard limit of open files (LimitNOFILE=, ulimit -Hn)"
+        return HostError("DESCRIPTORS_EXHAUSTED", text, remedy)
     return HostError("BLOBS_UNUSABLE", text, "give a directory of the server's own user")

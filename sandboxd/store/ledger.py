@@ -86,10 +86,11 @@ class Ledger:
         """Write a holding down, in place of the same one's older use."""
         self._db.execute("INSERT OR REPLACE INTO holding VALUES (?, ?, ?, ?)", holding)
 
-    def use(self, tenant: str, sha256: str, at: float) -> None:
+    def use(self, holding: Holding, at: float) -> None:
         """Write down a use."""
         self._db.execute(
-            "UPDATE holding SET last_use = ? WHERE tenant = ? AND sha256 = ?", (at, tenant, sha256)
+            "UPDATE holding SET last_use = ? WHERE tenant = ? AND sha256 = ?",
+            (at, holding.tenant, holding.sha256),
         )
 
     def drop(self, sha256: str, tenant: str | None = None) -> bool:
@@ -99,10 +100,12 @@ class Ledger:
             where, values = f"{where} AND tenant = ?", [sha256, tenant]
         return self._db.execute(f"DELETE FROM holding WHERE {where}", values).rowcount > 0  # noqa: S608 - our own words
 
-    def find(self, tenant: str, sha256: str) -> Holding | None:
-        """Find a tenant's blob."""
-        where = "tenant = ? AND sha256 = ?"
-        return next(self._select(where, tenant, sha256), None)
+    def find(self, tenant: str, digest: Digest) -> Holding | None:
+        """Find a tenant's blob; one of another size is none of this name."""
+        found = next(self._select("tenant = ? AND sha256 = ?", tenant, digest.sha256), None)
+        if found is None or digest.size_bytes not in {None, found.size_bytes}:
+            return None
+        return found
 
     def is_held(self, sha256: str) -> bool:
         """Tell whether anybody has a blob."""

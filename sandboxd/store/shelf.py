@@ -18,9 +18,11 @@ from sandboxd.store.ledger import Holding, Ledger
 from sandboxd.store.pins import Pins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import timedelta
     from pathlib import Path
+
+    from sandboxd.model.blob import Digest
 
 USE_SECONDS = 1.0
 """A use is not written down when one was so shortly before."""
@@ -95,12 +97,15 @@ class Shelf:
             file.move(self.path(sha256))
             os.fsync(self._content_fd)
 
-    def find(self, tenant: str, sha256: str) -> Holding | None:
-        """Find a tenant's blob, and count that as a use."""
-        found = self.ledger.find(tenant, sha256)
-        if found is not None and abs(self._clock() - found.last_use) >= USE_SECONDS:
+    def find(self, tenant: str, digests: Iterable[Digest]) -> list[Holding | None]:
+        """Find those of a tenant's blobs that are of these digests, and count that as a use."""
+        found = [self.ledger.find(tenant, digest) for digest in digests]
+        now = self._clock()
+        old = [h for h in found if h is not None and abs(now - h.last_use) >= USE_SECONDS]
+        if old:
             with self.ledger.writing(durably=False):
-                self.ledger.use(tenant, sha256, self._clock())
+                for holding in old:
+                    self.ledger.use(holding, now)
         return found
 
     def open(self, holding: Holding) -> tuple[int, os.stat_result]:

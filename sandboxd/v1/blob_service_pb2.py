@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esandboxd/v1/blob_service.proto\x12\x0bsandboxd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x06\x44igest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x17\n\nsize_bytes\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_size_bytes\"?\n\x17\x46indMissingBlobsRequest\x12$\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x13.sandboxd.v1.Digest\"@\n\x18\x46indMissingBlobsResponse\x12$\n\x07missing\x18\x01 \x03(\x0b\x32\x13.sandboxd.v1.Digest\"F\n\x11UploadBlobRequest\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"9\n\x12UploadBlobResponse\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\"z\n\x13\x44ownloadBlobRequest\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x18\n\x0blimit_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_limit_bytes\"$\n\x14\x44ownloadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x10ListBlobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"i\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.sandboxd.v1.StoredBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x03\"d\n\nStoredBlob\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\x12\x31\n\rlast_use_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x11\x44\x65leteBlobRequest\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\"%\n\x12\x44\x65leteBlobResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x32\xb1\x03\n\x0b\x42lobService\x12_\n\x10\x46indMissingBlobs\x12$.sandboxd.v1.FindMissingBlobsRequest\x1a%.sandboxd.v1.FindMissingBlobsResponse\x12O\n\nUploadBlob\x12\x1e.sandboxd.v1.UploadBlobRequest\x1a\x1f.sandboxd.v1.UploadBlobResponse(\x01\x12U\n\x0c\x44ownloadBlob\x12 .sandboxd.v1.DownloadBlobRequest\x1a!.sandboxd.v1.DownloadBlobResponse0\x01\x12J\n\tListBlobs\x12\x1d.sandboxd.v1.ListBlobsRequest\x1a\x1e.sandboxd.v1.ListBlobsResponse\x12M\n\nDeleteBlob\x12\x1e.sandboxd.v1.DeleteBlobRequest\x1a\x1f.sandboxd.v1.DeleteBlobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esandboxd/v1/blob_service.proto\x12\x0bsandboxd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x06\x44igest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x17\n\nsize_bytes\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_size_bytes\"?\n\x17\x46indMissingBlobsRequest\x12$\n\x07\x64igests\x18\x01 \x03(\x0b\x32\x13.sandboxd.v1.Digest\"@\n\x18\x46indMissingBlobsResponse\x12$\n\x07missing\x18\x01 \x03(\x0b\x32\x13.sandboxd.v1.Digest\"V\n\x11UploadBlobRequest\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x66inish\x18\x03 \x01(\x08\"9\n\x12UploadBlobResponse\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\"z\n\x13\x44ownloadBlobRequest\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x18\n\x0blimit_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_limit_bytes\"$\n\x14\x44ownloadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x10ListBlobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"i\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.sandboxd.v1.StoredBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x03\"d\n\nStoredBlob\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\x12\x31\n\rlast_use_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x11\x44\x65leteBlobRequest\x12#\n\x06\x64igest\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Digest\"%\n\x12\x44\x65leteBlobResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x32\xb1\x03\n\x0b\x42lobService\x12_\n\x10\x46indMissingBlobs\x12$.sandboxd.v1.FindMissingBlobsRequest\x1a%.sandboxd.v1.FindMissingBlobsResponse\x12O\n\nUploadBlob\x12\x1e.sandboxd.v1.UploadBlobRequest\x1a\x1f.sandboxd.v1.UploadBlobResponse(\x01\x12U\n\x0c\x44ownloadBlob\x12 .sandboxd.v1.DownloadBlobRequest\x1a!.sandboxd.v1.DownloadBlobResponse0\x01\x12J\n\tListBlobs\x12\x1d.sandboxd.v1.ListBlobsRequest\x1a\x1e.sandboxd.v1.ListBlobsResponse\x12M\n\nDeleteBlob\x12\x1e.sandboxd.v1.DeleteBlobRequest\x1a\x1f.sandboxd.v1.DeleteBlobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,23 +39,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDMISSINGBLOBSRESPONSE']._serialized_start=211
   _globals['_FINDMISSINGBLOBSRESPONSE']._serialized_end=275
   _globals['_UPLOADBLOBREQUEST']._serialized_start=277
-  _globals['_UPLOADBLOBREQUEST']._serialized_end=347
-  _globals['_UPLOADBLOBRESPONSE']._serialized_start=349
-  _globals['_UPLOADBLOBRESPONSE']._serialized_end=406
-  _globals['_DOWNLOADBLOBREQUEST']._serialized_start=408
-  _globals['_DOWNLOADBLOBREQUEST']._serialized_end=530
-  _globals['_DOWNLOADBLOBRESPONSE']._serialized_start=532
-  _globals['_DOWNLOADBLOBRESPONSE']._serialized_end=568
-  _globals['_LISTBLOBSREQUEST']._serialized_start=570
-  _globals['_LISTBLOBSREQUEST']._serialized_end=627
-  _globals['_LISTBLOBSRESPONSE']._serialized_start=629
-  _globals['_LISTBLOBSRESPONSE']._serialized_end=734
-  _globals['_STOREDBLOB']._serialized_start=736
-  _globals['_STOREDBLOB']._serialized_end=836
-  _globals['_DELETEBLOBREQUEST']._serialized_start=838
-  _globals['_DELETEBLOBREQUEST']._serialized_end=894
-  _globals['_DELETEBLOBRESPONSE']._serialized_start=896
-  _globals['_DELETEBLOBRESPONSE']._serialized_end=933
-  _globals['_BLOBSERVICE']._serialized_start=936
-  _globals['_BLOBSERVICE']._serialized_end=1369
+  _globals['_UPLOADBLOBREQUEST']._serialized_end=363
+  _globals['_UPLOADBLOBRESPONSE']._serialized_start=365
+  _globals['_UPLOADBLOBRESPONSE']._serialized_end=422
+  _globals['_DOWNLOADBLOBREQUEST']._serialized_start=424
+  _globals['_DOWNLOADBLOBREQUEST']._serialized_end=546
+  _globals['_DOWNLOADBLOBRESPONSE']._serialized_start=548
+  _globals['_DOWNLOADBLOBRESPONSE']._serialized_end=584
+  _globals['_LISTBLOBSREQUEST']._serialized_start=586
+  _globals['_LISTBLOBSREQUEST']._serialized_end=643
+  _globals['_LISTBLOBSRESPONSE']._serialized_start=645
+  _globals['_LISTBLOBSRESPONSE']._serialized_end=750
+  _globals['_STOREDBLOB']._serialized_start=752
+  _globals['_STOREDBLOB']._serialized_end=852
+  _globals['_DELETEBLOBREQUEST']._serialized_start=854
+  _globals['_DELETEBLOBREQUEST']._serialized_end=910
+  _globals['_DELETEBLOBRESPONSE']._serialized_start=912
+  _globals['_DELETEBLOBRESPONSE']._serialized_end=949
+  _globals['_BLOBSERVICE']._serialized_start=952
+  _globals['_BLOBSERVICE']._serialized_end=1385
 # @@protoc_insertion_point(module_scope)

@@ -30,12 +30,14 @@ class FindMissingBlobsResponse(_message.Message):
     def __init__(self, missing: _Optional[_Iterable[_Union[Digest, _Mapping]]] = ...) -> None: ...
 
 class UploadBlobRequest(_message.Message):
-    __slots__ = ("digest", "data")
+    __slots__ = ("digest", "data", "finish")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    FINISH_FIELD_NUMBER: _ClassVar[int]
     digest: Digest
     data: bytes
-    def __init__(self, digest: _Optional[_Union[Digest, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    finish: bool
+    def __init__(self, digest: _Optional[_Union[Digest, _Mapping]] = ..., data: _Optional[bytes] = ..., finish: _Optional[bool] = ...) -> None: ...
 
 class UploadBlobResponse(_message.Message):
     __slots__ = ("digest",)

@@ -108,10 +108,12 @@ class BlobServiceServicer:
         UNAUTHENTICATED: who calls is not known (reason NO_CREDENTIALS or WRONG_CREDENTIALS).
         PERMISSION_DENIED: the caller lacks the role "run" (reason ROLE_MISSING).
         INVALID_ARGUMENT: the bytes are not what `digest` says, or more than the host or the caller's
-        share can ever hold; BadRequest says which ("digest.sha256", "digest.size_bytes", "data").
+        share can ever hold; BadRequest says which ("digest.sha256", "digest.size_bytes", "data",
+        "finish").
         FAILED_PRECONDITION: this host stores no blobs (reason BLOBS_OFF).
         RESOURCE_EXHAUSTED: what would have to make room is in use, in the caller's share (reason
-        SHARE_EXHAUSTED) or in the store (BLOBS_FULL), or the caller calls too often
+        SHARE_EXHAUSTED) or in the store (BLOBS_FULL), or too many blobs are on their way
+        (STREAMS_EXHAUSTED: at most 64 of one caller, 256 of all), or the caller calls too often
         (RATE_EXCEEDED); RetryInfo says when a new attempt is worth making.
         UNAVAILABLE: the store's disk is full or fails (reason BLOB_DISK_FULL or BLOBS_UNUSABLE).
         CANCELLED, DEADLINE_EXCEEDED: the caller left.
@@ -132,7 +134,8 @@ class BlobServiceServicer:
         INVALID_ARGUMENT: the digest is none, or there is no such part; BadRequest names the field.
         FAILED_PRECONDITION: the caller has no such blob (reason BLOB_UNKNOWN), or this host stores
         none (BLOBS_OFF); PreconditionFailure names it.
-        RESOURCE_EXHAUSTED: the caller calls too often (reason RATE_EXCEEDED).
+        RESOURCE_EXHAUSTED: the caller calls too often (reason RATE_EXCEEDED), or too many blobs are on
+        their way (STREAMS_EXHAUSTED, as in UploadBlob).
         DATA_LOSS: what is on disk is not what was stored (reason BLOB_DAMAGED), and is gone now;
         whatever came before this is not to be used.
         UNAVAILABLE: the store's disk fails; ErrorInfo.metadata has the remedy.

@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
+from sandboxd.v1 import blob_service_pb2 as _blob_service_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -26,6 +27,7 @@ class FileFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FILE_FAULT_LINK: _ClassVar[FileFault]
     FILE_FAULT_DIRECTORY: _ClassVar[FileFault]
     FILE_FAULT_PIPE: _ClassVar[FileFault]
+    FILE_FAULT_NOT_STORED: _ClassVar[FileFault]
 
 class IdMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,6 +45,7 @@ FILE_FAULT_NOT_ALLOWED: FileFault
 FILE_FAULT_LINK: FileFault
 FILE_FAULT_DIRECTORY: FileFault
 FILE_FAULT_PIPE: FileFault
+FILE_FAULT_NOT_STORED: FileFault
 ID_MODE_UNSPECIFIED: IdMode
 ID_MODE_RANGE: IdMode
 ID_MODE_SINGLE: IdMode
@@ -100,10 +103,12 @@ class Job(_message.Message):
     def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., working_directory: _Optional[str] = ..., stdin: _Optional[_Union[Content, _Mapping]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputPath, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., policy: _Optional[str] = ..., root: _Optional[str] = ..., network: _Optional[_Union[Network, str]] = ..., merge_stderr: _Optional[bool] = ..., require: _Optional[_Iterable[str]] = ..., secret_env: _Optional[_Mapping[str, str]] = ..., exclusive_cpus: _Optional[bool] = ...) -> None: ...
 
 class Content(_message.Message):
-    __slots__ = ("data",)
+    __slots__ = ("data", "blob")
     DATA_FIELD_NUMBER: _ClassVar[int]
+    BLOB_FIELD_NUMBER: _ClassVar[int]
     data: bytes
-    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+    blob: _blob_service_pb2.Digest
+    def __init__(self, data: _Optional[bytes] = ..., blob: _Optional[_Union[_blob_service_pb2.Digest, _Mapping]] = ...) -> None: ...
 
 class InputFile(_message.Message):
     __slots__ = ("path", "content", "executable", "secret")
@@ -118,14 +123,16 @@ class InputFile(_message.Message):
     def __init__(self, path: _Optional[str] = ..., content: _Optional[_Union[Content, _Mapping]] = ..., executable: _Optional[bool] = ..., secret: _Optional[bool] = ...) -> None: ...
 
 class OutputPath(_message.Message):
-    __slots__ = ("path", "optional", "max_bytes")
+    __slots__ = ("path", "optional", "store", "max_bytes")
     PATH_FIELD_NUMBER: _ClassVar[int]
     OPTIONAL_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
     MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
     path: str
     optional: bool
+    store: bool
     max_bytes: int
-    def __init__(self, path: _Optional[str] = ..., optional: _Optional[bool] = ..., max_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., optional: _Optional[bool] = ..., store: _Optional[bool] = ..., max_bytes: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("cpu_time", "wall_time", "memory_bytes", "process_count", "output_bytes", "scratch_bytes", "file_count", "file_size_bytes", "open_file_count", "stack_bytes", "cpu_count", "core_bytes", "memlock_bytes", "msgqueue_bytes", "address_space_bytes", "stop_on_output")

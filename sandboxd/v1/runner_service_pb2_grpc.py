@@ -72,8 +72,10 @@ class RunnerServiceServicer:
         INVALID_ARGUMENT: the job is meaningless or asks for more than a ceiling or the caller's share
         of memory, or text in it is no UTF-8; BadRequest has one entry for each field at fault, by
         its path in RunRequest ("job.limits.cpu_time"), or "request" for bytes that are no message.
-        FAILED_PRECONDITION: the policy, the root or a feature in `require` is not on offer here;
+        FAILED_PRECONDITION: the policy, the root or a feature in `require` is not on offer here, or
+        the caller has no such blob (reason BLOB_UNKNOWN), or none are kept here (BLOBS_OFF);
         PreconditionFailure names it, ErrorInfo.metadata has subject and remedy.
+        DATA_LOSS: a blob is not on disk as it was stored (reason BLOB_DAMAGED); upload it again.
         RESOURCE_EXHAUSTED: the queue is full (reason QUEUE_FULL), or the caller's places in it are
         taken (SHARE_EXHAUSTED), or it calls too often (RATE_EXCEEDED); RetryInfo says when a new
         attempt is worth making.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -19,6 +21,7 @@ from post import daemon, eventually, posted, refusal
 from sandboxd.client import Client, SyncClient
 from sandboxd.errors import BlobDamaged, Busy, PreconditionError, RequestError
 from sandboxd.model.blob import Digest
+from sandboxd.server.streams import MAX_STREAMS_OF_ONE
 from sandboxd.store.blobs import BlobStore
 from sandboxd.v1 import blob_service_pb2 as pb
 from sandboxd.v1 import blob_service_pb2_grpc as pb_grpc
@@ -65,7 +68,7 @@ async def ask(stub: Any, rpc: str, request: Any = None, **options: Any) -> None:
     if request is None:
         request = {
             "FindMissingBlobs": pb.FindMissingBlobsRequest(digests=[WELL]),
-            "UploadBlob": pb.UploadBlobRequest(data=CONTENT),
+            "UploadBlob": pb.UploadBlobRequest(data=CONTENT, finish=True),
             "DownloadBlob": pb.DownloadBlobRequest(digest=WELL),
             "ListBlobs": pb.ListBlobsRequest(),
             "DeleteBlob": pb.DeleteBlobRequest(digest=WELL),
@@ -79,8 +82,9 @@ async def ask(stub: Any, rpc: str, request: Any = None, **options: Any) -> None:
 
 
 async def upload(stub: Any, *messages: Any, **options: Any) -> pb.Digest:
-    answer = await stub.UploadBlob(iter([pb.UploadBlobRequest(**m) for m in messages]), **options)
-    digest: pb.Digest = answer.digest
+    requests = [pb.UploadBlobRequest(**message) for message in messages]
+    requests[-1].finish = True
+    digest: pb.Digest = (await stub.UploadBlob(iter(requests), **options)).digest
     return digest
 
 
@@ -145,6 +149,16 @@ async def test_lists_come_in_pages(blob_post: Post) -> None:
         assert (found, token) == (digests, "")
 
 
+async def test_an_upload_may_end_without_a_word_when_its_digest_was_said(blob_post: Post) -> None:
+    async with stub_of(blob_post.unix) as stub:
+        for digest in (pb.Digest(sha256=NAME), pb.Digest(size_bytes=len(CONTENT))):
+            request = pb.UploadBlobRequest(digest=digest, data=CONTENT)
+            assert (await stub.UploadBlob(iter([request]))).digest.sha256 == NAME
+        for messages in ([], [pb.UploadBlobRequest(data=CONTENT)]):
+            found = await refusal(stub.UploadBlob(iter(messages)))
+            assert found.fields.keys() == {"finish"}
+
+
 # --- what is not as it was said -------------------------------------------------------------------
 
 WRONG: dict[str, tuple[list[Any], str]] = {
@@ -157,6 +171,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     ),
     "no digest": ([{"digest": {"sha256": "x"}}], "digest.sha256"),
     "a size below zero": ([{"digest": {"size_bytes": -1}}], "digest.size_bytes"),
+    "an early end": ([{"data": CONTENT, "finish": True}, {"data": CONTENT}], "finish"),
     "a late digest": ([{"data": CONTENT}, {"digest": {"sha256": NAME}}], "digest"),
     "a size beyond the store": ([{"digest": {"size_bytes": 33 * MIB}}], "digest.size_bytes"),
     "a large message": ([{"data": bytes(4 * MIB + 1)}], "data"),
@@ -278,6 +293,24 @@ async def test_upload_blob_resource_exhausted_when_all_is_in_use(
         await upload(stub, {"data": b"2" * 60}, **as_("small"))
 
 
+async def test_download_blob_resource_exhausted_when_too_many_are_on_their_way(
+    tmp_path: Path, store: BlobStore
+) -> None:
+    async with guarded(tmp_path, store, row("many"), row("other")) as stub:
+        begun = [stub.UploadBlob(**as_("many")) for _ in range(MAX_STREAMS_OF_ONE)]
+        for call in begun:
+            await call.write(pb.UploadBlobRequest(data=CONTENT))
+        await eventually(lambda: len(on_disk(store)) == MAX_STREAMS_OF_ONE)
+        for rpc in ("DownloadBlob", "UploadBlob"):
+            found = await refusal(ask(stub, rpc, **as_("many")))
+            assert (found.code, found.info.reason) == (Code.RESOURCE_EXHAUSTED, "STREAMS_EXHAUSTED")
+        await upload(stub, {"data": CONTENT}, **as_("other"))
+        for call in begun:
+            call.cancel()
+        await eventually(lambda: len(on_disk(store)) == 1)
+        await upload(stub, {"data": CONTENT}, **as_("many"))
+
+
 async def test_the_client_raises_what_it_is(tmp_path: Path, store: BlobStore) -> None:
     share = ("[caller.share]", "blob_bytes = 100")
     callers = written(tmp_path / "callers.toml", row("small", *share))
@@ -293,6 +326,24 @@ async def test_the_client_raises_what_it_is(tmp_path: Path, store: BlobStore) ->
             await client.blobs.put(b"3" * 101)
         with pytest.raises(ValueError, match="is no digest"):
             await client.blobs.delete("nonsense")
+
+
+async def test_the_audit_tells_who_stored_and_removed_what(tmp_path: Path) -> None:
+    audit = tmp_path / "audit"
+    options = ("--blobs", str(tmp_path / "blobs"), "--audit", str(audit))
+    with daemon(tmp_path, *options) as server:
+        async with Client(server.unix) as client, stub_of(server.unix) as stub:
+            await client.blobs.put(CONTENT)
+            await refused(stub, {"digest": {"sha256": "0" * 64}, "data": CONTENT})
+            await client.blobs.delete(NAME)
+        server.signal()
+        await server.end()
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [(x["event"], x["caller"], x["blob"], x["status"], x["reason"]) for x in lines] == [
+        ("upload_blob", "owner", f"sha256:{NAME}", "OK", None),
+        ("upload_blob", "owner", None, "INVALID_ARGUMENT", "INVALID_REQUEST"),
+        ("delete_blob", "owner", f"sha256:{NAME}", "OK", None),
+    ]
 
 
 # --- errors that every rpc has --------------------------------------------------------------------
@@ -420,8 +471,10 @@ async def test_every_rpc_of_blob_service_cancelled_when_the_caller_leaves(
 class Defect(BlobStore):
     """Has a defect of our own in every call."""
 
+    marker = "xyzzy"
+
     def working(self) -> Any:
-        raise ZeroDivisionError("a secret")
+        raise ZeroDivisionError(self.marker)
 
 
 @pytest.mark.parametrize("rpc", RPCS)
@@ -433,7 +486,21 @@ async def test_every_rpc_of_blob_service_internal_for_a_defect(
         found = await refusal(ask(stub, rpc))
         assert (found.code, found.info.reason) == (Code.INTERNAL, "UNEXPECTED")
     assert "ZeroDivisionError" in caplog.text
-    assert "a secret" not in caplog.text + found.message
+    assert store.marker not in caplog.text + found.message
+
+
+async def test_what_has_had_its_time_goes_without_being_asked_for(tmp_path: Path) -> None:
+    old = BlobStore(tmp_path / "blobs", max_bytes=MIB, clock=lambda: time.time() - 100)
+    old_upload = old.upload("somebody")
+    old_upload.write(CONTENT)
+    old_upload.commit()
+    old.close()
+    lasting = timedelta(seconds=90)
+    store = BlobStore(tmp_path / "blobs", max_bytes=MIB, time_to_live=lasting)
+    assert len(on_disk(store)) == 1
+    async with posted(tmp_path, blobs=store):
+        await eventually(lambda: not on_disk(store))
+    store.close()
 
 
 # --- clients that vanish --------------------------------------------------------------------------
@@ -492,6 +559,23 @@ async def test_a_download_that_is_left_lets_go_of_its_blob(
                 return free
 
         await eventually(is_free)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="each worker needs a processor")
+async def test_all_workers_have_the_same_blobs(tmp_path: Path) -> None:
+    options = ("--workers", "2", "--slots", "4", "--blobs", str(tmp_path / "blobs"))
+    contents = [os.urandom(100_000) for _ in range(6)]
+    with daemon(tmp_path, *options, "--blob-bytes", "500KiB", "--blob-ttl", "1h") as server:
+        clients = [Client(server.unix) for _ in contents]
+        digests = []
+        for client, content in zip(clients, contents, strict=True):
+            await client.__aenter__()
+            digests.append(await client.blobs.put(content))
+        for client in clients:  # each has a connection of its own, to one worker or the other
+            assert await client.blobs.missing(digests) == digests[:1], "500 KiB hold five of them"
+            for digest, content in zip(digests[1:], contents[1:], strict=True):
+                assert (await client.run(["cat"], stdin=digest)).stdout.data == content
+            await client.__aexit__(None, None, None)
 
 
 # --- memory ---------------------------------------------------------------------------------------

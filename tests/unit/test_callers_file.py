@@ -34,6 +34,7 @@ uids = [1000, 0]
 slots = 2
 memory_bytes = 4_294_967_296
 queue_places = 0
+blob_bytes = 1_000
 rate = 2.5
 burst = 7
 
@@ -49,7 +50,9 @@ uids = [1001]
         token_hashes=(hashlib.sha256(b"a").digest(), hashlib.sha256(b"b").digest()),
         certificates=("judge.example", "Judge 1"),
         uids=(1000, 0),
-        share=Share(slots=2, memory_bytes=4 << 30, queue_places=0, rate=2.5, burst=7),
+        share=Share(
+            slots=2, memory_bytes=4 << 30, queue_places=0, blob_bytes=1000, rate=2.5, burst=7
+        ),
     )
     assert (operator.roles, operator.share) == (frozenset(Role), WHOLE)
 
@@ -87,7 +90,14 @@ MISTAKES = {
     "nobody's uid": (HEAD + "uids = [4294967295]", "uids must be a whole number"),
     "a truth": (HEAD + "uids = [true]", "uids must be a whole number"),
     "no share": (KNOWN + "share = 5", "share must be a table"),
-    "an unknown share": (KNOWN + "share.blobs = 5", "'blobs' is not known; known are: blob_bytes, burst, mem"),
+    "an unknown share": (
+        KNOWN + "share.blobs = 5",
+        "'blobs' is not known; known are: blob_bytes, burst, mem",
+    ),
+    "no room for blobs": (
+        KNOWN + "share.blob_bytes = -1",
+        "share.blob_bytes must be a whole number",
+    ),
     "no slots": (KNOWN + "share.slots = 0", "share.slots must be a whole number, at least 1"),
     "text": (KNOWN + 'share.memory_bytes = "1G"', "share.memory_bytes must be a whole number"),
     "no rate": (KNOWN + "share.rate = 0", "share.rate must be above zero"),

@@ -59,6 +59,7 @@ def test_what_is_printed_is_a_file_that_gives_the_same(tmp_path: Path) -> None:
     config = tmp_path / "sandboxd.toml"
     config.write_text(
         'listen = ["unix:/tmp/a b\\"c.sock", "127.0.0.1:5000"]\n'
+        'blobs = "/var/lib/blobs"\nblob_bytes = "2GiB"\nblob_ttl = "24h"\n'
         'grace = "1.5s"\nworkers = 2\nslot_count = 2\ncompiled = false\n'
         'cgroup = "none"\nid_mode = "single"\n'
         'root_binds = ["/usr"]\ncallers = "/etc/callers.toml"\naudit = "/var/log/a \\"b"\n'
@@ -68,6 +69,8 @@ def test_what_is_printed_is_a_file_that_gives_the_same(tmp_path: Path) -> None:
     )
     first = printed("--config", config)
     assert first["listen"] == ['unix:/tmp/a b"c.sock', "127.0.0.1:5000"]
+    assert (first["blobs"], first["blob_bytes"]) == ("/var/lib/blobs", 2 << 30)
+    assert first["blob_ttl"] == "86400s"
     assert (first["workers"], first["compiled"]) == (2, False)
     assert first["defaults"] == {"wall_time": "0.25s", "memory_bytes": 64 << 20}
     assert first["ceilings"] == {"cpu_count": 1.5, "process_count": 12}
@@ -94,6 +97,8 @@ def test_without_an_address_it_says_where_it_would_listen(tmp_path: Path) -> Non
         ('cgroup = "v9"', "cgroup"),
         ('id_mode = "none"', "id_mode"),
         ('grace = "soon"', "soon"),
+        ('blob_bytes = "lots"', "blob_bytes: 'lots' is no size"),
+        ('blob_ttl = "long"', "blob_ttl: 'long' is no duration"),
         ('[ceilings]\nmemory_bytes = "lots"', "lots"),
         ("not toml at all", "sandboxd.toml"),
         ('[tls]\ncertificate = "c"', "tls.key is missing"),
@@ -154,6 +159,19 @@ def test_serve_refuses_a_file_of_callers_that_is_wrong(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (125, b"")
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith(f"sandboxd: cannot use {callers}: caller 1: name must be")
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [("/usr/lib/blobs", "every job sees /usr"), ("/no/such/place", "cannot make /no/such/place")],
+)
+def test_serve_refuses_a_place_for_blobs_that_is_none(
+    tmp_path: Path, place: str, named: str
+) -> None:
+    require_sandboxing()
+    done = sandboxd("serve", "--listen", f"unix:{tmp_path}/s", "--blobs", place)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert named.encode() in done.stderr
 
 
 def test_serve_refuses_an_audit_that_it_cannot_write(tmp_path: Path) -> None:

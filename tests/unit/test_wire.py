@@ -15,12 +15,14 @@ from sandboxd.host import Host, Weakness
 from sandboxd.identity import Identity, IdMode
 from sandboxd.kernel.cgroups import Rung, Tree
 from sandboxd.model import outcome as out
+from sandboxd.model.blob import Digest
 from sandboxd.model.job import InputFile, Job, Network, OutputPath
 from sandboxd.model.limits import ROWS, Limits, Unit, built_in
 from sandboxd.model.policy import Policy
 from sandboxd.server import wire
 from sandboxd.server.board import Counts
 from sandboxd.server.wire_host import HostPolicy, HostWeakness
+from sandboxd.v1 import blob_service_pb2 as blob_pb
 from sandboxd.v1 import runner_service_pb2 as pb
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -28,6 +30,11 @@ words = st.text("abcdefgh-_", min_size=1, max_size=12)
 counts = st.integers(0, 2**63 - 1)
 durations = st.timedeltas(timedelta(), wire.MAX_DURATION)
 blobs = st.binary(max_size=40)
+digests = st.builds(
+    Digest,
+    st.text("0123456789abcdef", min_size=64, max_size=64),
+    st.none() | st.integers(0, 1 << 20),
+)
 numbers = {
     Unit.DURATION: durations,
     Unit.BYTES: counts,
@@ -45,16 +52,22 @@ jobs = st.builds(
     env=st.dictionaries(words, texts, max_size=4),
     secret_env=st.dictionaries(words.map("S{}".format), texts, max_size=4),
     working_directory=words.map("/{}".format),
-    stdin=blobs,
+    stdin=blobs | digests,
     files=st.lists(
         st.builds(
-            InputFile, words.map("/tmp/{}".format), blobs, st.booleans(), secret=st.booleans()
+            InputFile,
+            words.map("/tmp/{}".format),
+            blobs | digests,
+            st.booleans(),
+            secret=st.booleans(),
         ),
         max_size=3,
         unique_by=lambda file: file.path,
     ).map(tuple),
     outputs=st.lists(
-        st.builds(OutputPath, words, st.booleans(), st.none() | st.integers(1, 1 << 20)),
+        st.builds(
+            OutputPath, words, st.booleans(), st.none() | st.integers(1, 1 << 20), st.booleans()
+        ),
         max_size=3,
         unique_by=lambda output: output.path,
     ).map(tuple),
@@ -83,6 +96,7 @@ usages = st.builds(
 captures = st.builds(out.Captured, blobs, counts, st.booleans())
 files = st.one_of(
     st.builds(out.OutputFile, texts, content=blobs, executable=st.booleans()),
+    st.builds(out.OutputFile, texts, blob=digests, executable=st.booleans()),
     st.builds(out.OutputFile, texts, fault=st.sampled_from(out.FileFault)),
 )
 results = st.builds(
@@ -233,7 +247,12 @@ def test_all_faults_are_named_at_once() -> None:
         argv=["a\0b"],
         env={"A=B": ""},
         stdin=pb.Content(),
-        files=[pb.InputFile(path="/etc/passwd", content=pb.Content()), pb.InputFile(path="x")],
+        files=[
+            pb.InputFile(path="/etc/passwd", content=pb.Content()),
+            pb.InputFile(
+                path="x", content=pb.Content(blob=blob_pb.Digest(sha256="X", size_bytes=-1))
+            ),
+        ],
         outputs=[pb.OutputPath(path="o", max_bytes=0)],
         limits=pb.Limits(wall_time=Duration(seconds=-1)),
         network=77,
@@ -244,6 +263,8 @@ def test_all_faults_are_named_at_once() -> None:
         "job.stdin",
         "job.files[0].path",
         "job.files[0].content",
+        "job.files[1].content.blob.sha256",
+        "job.files[1].content.blob.size_bytes",
         "job.outputs[0].max_bytes",
         "job.limits.wall_time",
         "job.network",

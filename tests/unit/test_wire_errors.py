@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandboxd.errors import (
+    BlobDamaged,
     Busy,
     ForbiddenError,
     HostError,
     JobError,
     PreconditionError,
+    RequestError,
     SandboxdError,
     StageError,
     UnauthenticatedError,
@@ -38,6 +40,9 @@ FORBIDDEN = ForbiddenError("ROLE_MISSING", "cannot call this", "ask for it")
 HOST_ERROR = HostError("NO_USER_NAMESPACES", "cannot make a user namespace", "sysctl ...")
 STAGE_ERROR = StageError("mount_proc", errno.EPERM, "mount /proc")
 
+REQUEST_ERROR = RequestError(Violation("digest.sha256", "no"))
+DAMAGED = BlobDamaged("BLOB_DAMAGED", "cannot give blob", "upload it again")
+
 ROWS = [
     (JOB_ERROR, code_pb2.INVALID_ARGUMENT, "INVALID_JOB", {}),
     (
@@ -54,6 +59,8 @@ ROWS = [
         "STAGE_FAILED",
         {"stage": "mount_proc", "errno": "EPERM", "detail": "mount /proc"},
     ),
+    (REQUEST_ERROR, code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST", {}),
+    (DAMAGED, code_pb2.DATA_LOSS, "BLOB_DAMAGED", {"remedy": "upload it again"}),
     (RATE, code_pb2.RESOURCE_EXHAUSTED, "RATE_EXCEEDED", {}),
     (UNKNOWN_CALLER, code_pb2.UNAUTHENTICATED, "NO_CREDENTIALS", {"remedy": "send a token"}),
     (FORBIDDEN, code_pb2.PERMISSION_DENIED, "ROLE_MISSING", {"remedy": "ask for it"}),
