@@ -55,14 +55,12 @@ class Deadlines:
         self._cpu_time = cpu_time
         self._memory_bytes = memory_bytes
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._began_ns = 0
 
     def start(self, clock_ns: int) -> None:
         """Begin: `clock_ns` is the monotonic clock at the program's exec."""
-        loop = asyncio.get_running_loop()
-        already = max(0.0, (time.monotonic_ns() - clock_ns) / 1e9)
-        if self._limits.wall_time is not None:
-            left = self._limits.wall_time.total_seconds() - already
-            self._timers["wall_time"] = loop.call_later(left, self._hit, "wall_time")
+        self._began_ns = min(clock_ns, time.monotonic_ns())
+        self._look_at_wall_clock()
         self._look_at_cpu()
         self._look_at_memory()
 
@@ -75,6 +73,14 @@ class Deadlines:
     def _hit(self, limit: str) -> None:
         self.stop()
         self._kill(limit)
+
+    def _look_at_wall_clock(self) -> None:
+        if self._limits.wall_time is not None:
+            passed = (time.monotonic_ns() - self._began_ns) / 1e9
+            left = self._limits.wall_time.total_seconds() - passed
+            # Looked at again, because a loop that counts milliseconds comes early by part of one.
+            pause = max(left, LEAST_PAUSE) if left > 0 else 0
+            self._look_again("wall_time", pause, self._look_at_wall_clock)
 
     def _look_at_cpu(self) -> None:
         limit = self._limits.cpu_time

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandboxd.model.limits import Limits
 from sandboxd.runtime.deadlines import (
     FILL_RATE,
     LEAST_MEMORY_PAUSE,
     LEAST_PAUSE,
+    Deadlines,
     cpu_pause,
     memory_pause,
 )
+
+if TYPE_CHECKING:
+    import pytest
 
 durations = st.timedeltas(timedelta(), timedelta(hours=1))
 processors = st.integers(1, 256)
@@ -66,3 +74,27 @@ def test_a_look_at_memory_comes_in_time_and_never_spins(limit: int, used: int, c
         assert pause * FILL_RATE * count <= (limit - used) * 1.000001 + (
             LEAST_MEMORY_PAUSE * FILL_RATE * count
         )
+
+
+async def test_nobody_is_killed_before_the_time_by_a_loop_whose_timers_come_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    later = loop.call_later
+
+    def early(delay: float, *what: Any) -> asyncio.TimerHandle:
+        return later(max(0, delay - 0.004), *what)
+
+    monkeypatch.setattr(loop, "call_later", early)
+    killed: asyncio.Future[str] = loop.create_future()
+    deadlines = Deadlines(
+        Limits(wall_time=timedelta(milliseconds=20)),
+        1,
+        killed.set_result,
+        cpu_time=lambda: None,
+        memory_bytes=lambda: None,
+    )
+    began = time.monotonic_ns()
+    deadlines.start(began)
+    assert await killed == "wall_time"
+    assert time.monotonic_ns() - began >= 20_000_000
