@@ -7,15 +7,12 @@ many jobs have in common is compiled once.
 
 from __future__ import annotations
 
-import math
 import posixpath
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sandboxd.errors import PreconditionError
 from sandboxd.host import placement_on
-from sandboxd.identity import IdMode
 from sandboxd.kernel import (
     cgroups,
     files,
@@ -38,9 +35,17 @@ from sandboxd.model.job import (
     size_of,
     writable_place_of,
 )
-from sandboxd.model.limits import ROWS, as_text, effective, names
+from sandboxd.model.limits import ROWS, as_text
 from sandboxd.model.outcome import EnforcedLimit
 from sandboxd.model.policy import ProcMode
+from sandboxd.offers import (
+    KINDS_KNOWN,
+    Kind,
+    has_range,
+    held,
+    kind_of,
+    processor_count_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,26 +65,6 @@ class SandboxPlan:
     proc_mode: str
     has_quota: bool = False
     """Whether it can be held to a fraction of a processor."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """All of a job but its program, its input and its files: what many jobs have in common."""
-
-    limits: Limits
-    policy: str
-    root: str
-    network: Network
-    require: tuple[str, ...]
-    exclusive_cpus: bool
-    working_directory: str
-    merged: bool
-    """Whether stderr goes where stdout does."""
-    has_terminal: bool
-
-
-KINDS_KNOWN = 1024
-"""Of how many kinds of jobs, and places to run them, the plan is remembered: the latest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +114,7 @@ def plan_run(
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
-    frame = _frame(_kind_of(job), host, processors, filter_bytes)
+    frame = _frame(kind_of(job), host, processors, filter_bytes)
     limits = frame.limits
     check_core(job, limits.core_bytes)
     placed = sum(_pages(size_of(file.content)) for file in job.files)
@@ -157,25 +142,11 @@ def plan_run(
     )
 
 
-def _kind_of(job: Job) -> _Kind:
-    return _Kind(
-        job.limits,
-        job.policy,
-        job.root,
-        job.network,
-        job.require,
-        job.exclusive_cpus,
-        job.working_directory,
-        job.merge_stderr or job.terminal is not None,
-        job.terminal is not None,
-    )
-
-
 @lru_cache(KINDS_KNOWN)
 def _frame(
-    kind: _Kind, host: Host, processors: tuple[int, ...], filter_bytes: tuple[int, int]
+    kind: Kind, host: Host, processors: tuple[int, ...], filter_bytes: tuple[int, int]
 ) -> _Frame:
-    limits = _held(kind, host)
+    limits = held(kind, host)
     policy = host.policies[kind.policy]
     quota = cgroups.cpu_quota_us(limits) is not None
     return _Frame(
@@ -192,34 +163,6 @@ def _frame(
     )
 
 
-@lru_cache(KINDS_KNOWN)
-def _held(kind: _Kind, host: Host) -> Limits:
-    """Give the limits that will really hold, or refuse what this host cannot run as it asks."""
-    limits = effective(kind.limits, host.defaults, host.ceilings)
-    policy = _policy(kind.policy, host)
-    _check_nesting(policy, kind, host)
-    _check_offers(kind, host)
-    _check_processors(kind, limits, host)
-    return limits
-
-
-def policy_for(job: Job, host: Host) -> Policy:
-    """Find the job's policy on this host."""
-    return _policy(job.policy, host)
-
-
-def _policy(name: str, host: Host) -> Policy:
-    policy = host.policies.get(name)
-    if policy is None:
-        raise _unknown("POLICY_UNKNOWN", "policy", name, host.policies)
-    return policy
-
-
-def processor_count_for(limits: Limits) -> int:
-    """Tell on how many processors a job runs: a fraction needs a whole one."""
-    return max(1, math.ceil(limits.cpu_count or 1))
-
-
 def root_tape(host: Host) -> Tape:
     """Tape of a zygote: build the root `host` and move into it."""
     return mounts.root_tape(host.root_sources)
@@ -227,7 +170,7 @@ def root_tape(host: Host) -> Tape:
 
 def sandbox_tape(host: Host, plan: SandboxPlan) -> Tape:
     """Tape of init: furnish a blank sandbox."""
-    init_ids = (idmap.init_ids(keep_saved=bool(host.tree.v1)),) if _has_range(host) else ()
+    init_ids = (idmap.init_ids(keep_saved=bool(host.tree.v1)),) if has_range(host) else ()
     return (
         processes.init_signals(),
         # Before its ids change: v1 compares them.
@@ -298,7 +241,7 @@ def _working_directory(path: str) -> Operation:
 
 
 def _program_tape(
-    kind: _Kind,
+    kind: Kind,
     host: Host,
     limits: Limits,
     processors: tuple[int, ...],
@@ -313,7 +256,7 @@ def _program_tape(
         *cgroups.join(host.tree, "program", quota=quota),
         *_session(host, processors),
         *(terminals.controlling() if kind.has_terminal else ()),
-        *(idmap.program_ids() if _has_range(host) else ()),
+        *(idmap.program_ids() if has_range(host) else ()),
         idmap.capabilities_dropped(),
         *processes.state(descriptors, kind.working_directory),
         *(
@@ -334,7 +277,7 @@ def _session(host: Host, processors: tuple[int, ...]) -> Tape:
     A sandboxd in a sandbox, whose ids are `single`, may set no affinity, not even the one that its
     jobs inherit anyway.
     """
-    inherited = processors == host.processors and not _has_range(host)
+    inherited = processors == host.processors and not has_range(host)
     return (*processes.session(), *(() if inherited else (processes.affinity(processors),)))
 
 
@@ -350,91 +293,7 @@ def _process_rlimit(limits: Limits, host: Host) -> int | None:
     """Count processes by rlimit where no pids controller does; a shared id counts init, too."""
     if host.tree.limits_by("pids") or limits.process_count is None:
         return None
-    return limits.process_count + (0 if _has_range(host) else 1)
-
-
-def _has_range(host: Host) -> bool:
-    return host.id_mode is IdMode.RANGE
-
-
-def check_job(job: Job, host: Host) -> Limits:
-    """Give the limits that will really hold; refuse what this host cannot run as it asks.
-
-    Raises:
-        JobError: a limit is out of bounds.
-        PreconditionError: the policy, the root, the network or a required enforcement is not here.
-
-    """
-    limits = _held(_kind_of(job), host)
-    check_core(job, limits.core_bytes)
-    return limits
-
-
-def _check_nesting(policy: Policy, kind: _Kind, host: Host) -> None:
-    """Refuse a sandbox for sandboxes where its limits or its init would not stand above them."""
-    if not policy.is_nested:
-        return
-    if not _has_range(host):
-        raise PreconditionError(
-            "NESTING_UNAVAILABLE",
-            f"policy {policy.name}",
-            f"cannot use policy {policy.name!r} here: a sandbox for sandboxes needs two ids of its "
-            "own, and this host gives its jobs the daemon's id (a sandboxd that runs in a sandbox "
-            "always does: nesting ends there)",
-            "give the user subordinate ids (usermod --add-subuids, --add-subgids), or use the "
-            "policy 'default'",
-        )
-    if host.tree.limits_by("memory") is None:
-        raise PreconditionError(
-            "NESTING_UNAVAILABLE",
-            f"policy {policy.name}",
-            f"cannot use policy {policy.name!r} here: its jobs may mount file systems that keep "
-            "their files in memory, and no memory controller is delegated that would count them",
-            "run the daemon where cgroups are delegated (systemd-run --user --scope -p "
-            "Delegate=yes sandboxd serve), or use the policy 'default'",
-        )
-    if "landlock" in kind.require:
-        raise PreconditionError(
-            "ENFORCEMENT_UNAVAILABLE",
-            "require landlock",
-            f"cannot enforce 'landlock' under policy {policy.name!r}: Landlock's rights on files "
-            "forbid every mount",
-            "do not require it, or use the policy 'default'",
-        )
-
-
-def _check_offers(kind: _Kind, host: Host) -> None:
-    if kind.root not in host.roots:
-        raise _unknown("ROOT_UNKNOWN", "root", kind.root, host.roots)
-    if kind.network not in host.networks:
-        offered = [network_.value for network_ in host.networks]
-        raise _unknown("NETWORK_UNAVAILABLE", "network", kind.network.value, offered)
-    for name in kind.require:
-        enforced = name in names() and host.mechanisms.get(name, "none") != "none"
-        if not enforced and name not in host.features:
-            cause = f"cannot enforce {name!r} on this host"
-            remedy = "ask GetHost (sandboxd host) for what it enforces, and how to mend the rest"
-            raise PreconditionError("ENFORCEMENT_UNAVAILABLE", f"require {name}", cause, remedy)
-
-
-def _check_processors(kind: _Kind, limits: Limits, host: Host) -> None:
-    """Refuse more processors for one job alone than can ever be free; fewer it waits for."""
-    asked, most = processor_count_for(limits), host.processor_count - host.shared_cpu_count
-    if kind.exclusive_cpus and asked > most:
-        raise PreconditionError(
-            "EXCLUSIVE_CPUS_UNAVAILABLE",
-            "exclusive_cpus",
-            f"cannot give one job {asked} processors of its own: this host has {max(0, most)} that "
-            "a job may have for itself",
-            "ask for fewer (cpu_count), or as the operator lower shared_cpu_count",
-        )
-
-
-def _unknown(reason: str, kind: str, name: str, known: object) -> PreconditionError:
-    offered = ", ".join(sorted(str(item) for item in known)) if known else "none"  # type: ignore[attr-defined]
-    return PreconditionError(
-        reason, f"{kind} {name}", f"cannot find {kind} {name!r}", f"this host offers: {offered}"
-    )
+    return limits.process_count + (0 if has_range(host) else 1)
 
 
 def _placed_inodes(job: Job) -> set[str]:
@@ -480,7 +339,7 @@ def _enforced(limits: Limits, host: Host) -> tuple[EnforcedLimit, ...]:
 
 
 def _own_processors(
-    kind: _Kind, host: Host, processors: tuple[int, ...]
+    kind: Kind, host: Host, processors: tuple[int, ...]
 ) -> tuple[EnforcedLimit, ...]:
     if not kind.exclusive_cpus:
         return ()
@@ -488,13 +347,13 @@ def _own_processors(
     return (EnforcedLimit("exclusive_cpus", value, placement_on(host.tree)),)
 
 
-def _second_fence(kind: _Kind, policy: Policy, host: Host) -> tuple[EnforcedLimit, ...]:
+def _second_fence(kind: Kind, policy: Policy, host: Host) -> tuple[EnforcedLimit, ...]:
     """Say what Landlock holds; a job for sandboxes goes without its rights on files and TCP."""
     abi = host.landlock_abi
     files, network = not policy.is_nested, kind.network is not Network.NONE
-    held = landlock.held(abi, files=files, network=network)
-    fence = (EnforcedLimit("landlock", held, f"Landlock ABI {abi}"),) if held else ()
-    if files and held:
+    fenced = landlock.held(abi, files=files, network=network)
+    fence = (EnforcedLimit("landlock", fenced, f"Landlock ABI {abi}"),) if fenced else ()
+    if files and fenced:
         return fence
     return (*fence, EnforcedLimit("landlock", "files, TCP", "none"))
 

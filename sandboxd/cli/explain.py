@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandboxd.kernel import idmap, seccomp
-from sandboxd.plan import plan_run, policy_for, root_tape, sandbox_tape
+from sandboxd.offers import policy_for
+from sandboxd.plan import plan_run, root_tape, sandbox_tape
 from sandboxd.runtime.tapes import VERBS
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - cl
     """Run one job and print the draft."""
     import asyncio  # noqa: PLC0415 - `--help` must stay fast
 
-    from sandboxd.plan import policy_for  # noqa: PLC0415 - the same
+    from sandboxd.offers import policy_for  # noqa: PLC0415 - the same
     from sandboxd.runtime.learning import Learner, draft  # noqa: PLC0415 - the same
 
     job, host = job_from(argv, options), host_from(options)

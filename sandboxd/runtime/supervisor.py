@@ -30,15 +30,8 @@ from sandboxd.model.limits import (
 )
 from sandboxd.model.policy import ProcMode
 from sandboxd.model.tape import encoded
-from sandboxd.plan import (
-    SandboxPlan,
-    check_job,
-    plan_run,
-    policy_for,
-    processor_count_for,
-    root_tape,
-    sandbox_tape,
-)
+from sandboxd.offers import check_job, policy_for, processor_count_for
+from sandboxd.plan import SandboxPlan, plan_run, root_tape, sandbox_tape
 from sandboxd.runtime.channel import sealed_memory
 from sandboxd.runtime.hostids import HostIds
 from sandboxd.runtime.launching import in_doctors_words

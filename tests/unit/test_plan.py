@@ -25,7 +25,8 @@ from sandboxd.model.job import DEFAULT_ENV, WRITABLE_PLACES, InputFile, Job, Net
 from sandboxd.model.limits import MIB, ROWS, Limits, built_in
 from sandboxd.model.outcome import EnforcedLimit
 from sandboxd.model.tape import encoded
-from sandboxd.plan import Plan, check_job, plan_run, processor_count_for, root_tape, sandbox_tape
+from sandboxd.offers import check_job, processor_count_for
+from sandboxd.plan import Plan, plan_run, root_tape, sandbox_tape
 from sandboxd.runtime.tapes import VERBS
 
 if TYPE_CHECKING:
