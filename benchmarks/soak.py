@@ -36,6 +36,9 @@ WARM_UP = 2
 """Rounds after which nothing may grow any more: a tenth."""
 LOST = 60 * 1000 * MILLISECOND
 """After this, an answer counts as lost."""
+LATE = "memory_cgroups"
+LATE_LOOK = 2.0
+"""Seconds between two looks at what the kernel gives back late."""
 REST_PATIENCE = 30.0
 LOOK = 0.25
 """Seconds between two looks: what has just ended leaves its cgroups a moment later."""
@@ -123,6 +126,21 @@ class Soak:
             await asyncio.sleep(SAMPLING)
 
     async def rest(self, client: sandboxd.Client, wanted: watch.Counts) -> watch.Counts:
+        """Wait until nothing runs or changes, and the kernel gives nothing more back; give what is.
+
+        It lets go of a memory cgroup, and of the slab that this holds, seconds after its removal.
+        """
+        held = await self._idle(client, wanted)
+        deadline = time.monotonic() + REST_PATIENCE
+        while time.monotonic() < deadline:
+            await asyncio.sleep(LATE_LOOK)
+            later = self.server.held()
+            if later[LATE] >= held[LATE]:
+                return later
+            held = later
+        return held
+
+    async def _idle(self, client: sandboxd.Client, wanted: watch.Counts) -> watch.Counts:
         """Wait until nothing runs or changes, and no more is held than wanted; give what is."""
         deadline = time.monotonic() + REST_PATIENCE
         before: watch.Counts = {}

@@ -81,10 +81,12 @@ def test_a_fork_bomb_stops_at_process_count(house: House) -> None:
 
 
 def test_a_wild_fork_bomb_is_killed_with_all_of_its_processes(house: House) -> None:
+    house.settle()
     before = house.sandboxed()
     limits = Limits(cpu_time=seconds(1), wall_time=seconds(5), process_count=32)
     result = house.shell("bomb() { bomb | bomb & }; bomb; while :; do :; done", limits=limits)
     assert result.ending in {LimitExceeded("cpu_time"), LimitExceeded("wall_time"), Exited(2)}
+    house.settle()
     assert house.sandboxed() == before
 
 
@@ -127,6 +129,7 @@ print('done')
 
 
 def test_a_daemonising_double_fork_dies_before_the_answer(house: House) -> None:
+    house.settle()
     before = house.sandboxed()
     code = """
 import os, signal, time
@@ -143,6 +146,7 @@ os.wait()
 """
     result = house.python(code)
     assert result.ending == Exited(0)
+    house.settle()
     assert house.sandboxed() == before
     assert result.usage.wall_time < seconds(30)
 

@@ -141,6 +141,7 @@ def test_output_and_scratch_are_limited(ladder: House) -> None:
 
 
 def test_a_daemonised_process_dies_before_the_answer(ladder: House) -> None:
+    ladder.settle()
     before = descendants_of(ladder)
     result = ladder.shell("trap '' TERM; setsid sleep 301 & setsid sh -c 'sleep 302 &'; exit 4")
     assert result.ending == Exited(4)
@@ -176,6 +177,7 @@ def test_what_the_rung_lacks_is_refused_when_it_is_required(ladder: House) -> No
 
 
 def test_cancelling_gives_everything_back(ladder: House) -> None:
+    ladder.settle()
     before = descendants_of(ladder)
     running = ladder.start("/bin/sh", "-c", "sleep 300 & echo; wait")
     running.wait_for()
