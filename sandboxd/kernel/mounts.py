@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandboxd.kernel import syscalls
@@ -298,14 +299,17 @@ def make_owned(path: str, mode: int, id_: int) -> None:
 
 def mask(path: str) -> None:
     """Cover a file with /dev/null; one that this kernel does not have needs no cover."""
-    if os.path.exists(path):
+    with suppress(FileNotFoundError):  # whatever else is in the way, it must not stay uncovered
+        os.stat(path)
         syscalls.mount("/dev/null", path, "", MS_BIND)
 
 
 def mask_directory(path: str, flags: int) -> None:
     """Cover a directory with an empty read-only tmpfs, where there is one."""
-    if os.path.isdir(path):
-        syscalls.mount("empty", path, "tmpfs", flags, f"size={PAGE_BYTES},nr_inodes=1,mode=555")
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            options = f"size={PAGE_BYTES},nr_inodes=1,mode=555"
+            syscalls.mount("empty", path, "tmpfs", flags, options)
 
 
 def pivot(new_root: str) -> None:

@@ -110,9 +110,9 @@ static bool read_word(struct reader *from, const char *word) {
 }
 
 static struct value *read_value(struct reader *from, int depth) {
+    if (depth > MAX_DEPTH) broken();
     struct value *value = from->free++;
     *value = (struct value){0};
-    if (depth > MAX_DEPTH) broken();
     if (*from->at == '"') {
         value->kind = TEXT, value->text = read_text(from);
     } else if (*from->at == '[') {
@@ -129,10 +129,11 @@ static struct value *read_value(struct reader *from, int depth) {
         value->kind = TRUTH;
     } else {
         char *end;
+        errno = 0;
         value->kind = NUMBER;
         value->number = *from->at == '-' ? strtoll(from->at, &end, 10)
                                          : (long long)strtoull(from->at, &end, 10);
-        if (end == from->at) broken();
+        if (end == from->at || errno) broken();
         from->at = end;
     }
     return value;
@@ -204,7 +205,7 @@ static void receive(int channel, struct message *message) {
     }
     message->content[size] = 0;
     message->values =
-        malloc(((size_t)size / 2 + 2) * sizeof(struct value)); /* one takes two bytes */
+        malloc(((size_t)size / 2 + MAX_DEPTH + 3) * sizeof(struct value)); /* one takes two bytes */
     if (!message->values) broken();
     struct reader reader = {message->content, message->values};
     struct value *whole = read_value(&reader, 0);

@@ -70,19 +70,25 @@ static char *found[MAX_FILES + 1];
 static int found_count, visits_left;
 
 static void add_found(const char *prefix, const char *name) {
-    if (found_count <= MAX_FILES && asprintf(&found[found_count++], "%s%s", prefix, name) < 0)
-        broken();
+    size_t size = strlen(prefix);
+    if (found_count > MAX_FILES) return;
+    for (int i = found_count; i--;) /* two "**" find one file many times; it counts once */
+        if (!strncmp(found[i], prefix, size) && !strcmp(found[i] + size, name)) return;
+    if (asprintf(&found[found_count++], "%s%s", prefix, name) < 0) broken();
 }
 
 static void walk(int directory_fd, const char *prefix, const char *pattern, int depth) {
-    char head[PATH_MAX], below[PATH_MAX + 1];
+    char head[NAME_MAX + 1], *below;
     const char *end = strchrnul(pattern, '/'), *rest = *end ? end + 1 : NULL;
+    if (end - pattern > NAME_MAX) return; /* no name is that long */
     snprintf(head, sizeof head, "%.*s", (int)(end - pattern), pattern);
     bool is_any = !strcmp(head, "**");
     if (is_any && rest) walk(directory_fd, prefix, rest, depth);
     visits_left--; /* an empty directory takes time as well */
-    DIR *directory = fdopendir(openat(directory_fd, ".", DIRECTORY_FLAGS | O_CLOEXEC));
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+    int own_fd = openat(directory_fd, ".", DIRECTORY_FLAGS | O_CLOEXEC);
+    DIR *directory = own_fd < 0 ? NULL : fdopendir(own_fd);
+    if (!directory) broken(); /* it was opened once: only want of something is in the way */
+    for (struct dirent *entry; (entry = readdir(directory));) {
         struct stat status;
         const char *name = entry->d_name;
         if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
@@ -100,11 +106,12 @@ static void walk(int directory_fd, const char *prefix, const char *pattern, int 
             continue;
         int below_fd = open_beneath(directory_fd, name, DIRECTORY_FLAGS, 0);
         if (below_fd < 0) continue;
-        snprintf(below, sizeof below, "%s%s/", prefix, name);
+        if (asprintf(&below, "%s%s/", prefix, name) < 0) broken();
         walk(below_fd, below, is_any ? pattern : rest, depth + 1);
+        free(below);
         close(below_fd);
     }
-    if (directory) closedir(directory);
+    closedir(directory);
 }
 
 static const char *fault_of(int number) {
@@ -149,7 +156,7 @@ static void hand_out(int channel, long long job, const char *directory, struct v
     int root_fd = open("/", DIRECTORY_FLAGS | O_CLOEXEC), left = MAX_FILES;
     while (*directory == '/') directory++;
     int directory_fd = open_beneath(root_fd, *directory ? directory : ".", DIRECTORY_FLAGS, 0);
-    for (; wanted; wanted = wanted->next) {
+    for (; wanted && left >= 0; wanted = wanted->next) {
         const char *pattern = text(list(wanted)), *fault = NULL;
         bool is_glob = strpbrk(pattern, "*?["), any_found = false;
         found_count = 0, visits_left = MAX_VISITED;
@@ -158,19 +165,24 @@ static void hand_out(int channel, long long job, const char *directory, struct v
         else if (directory_fd >= 0)
             add_found("", pattern);
         qsort(found, (size_t)found_count, sizeof *found, by_name);
-        for (int i = 0; i < found_count; i++) {
+        for (int i = 0; i < found_count && left >= 0; i++) {
             struct stat status = {0};
-            if (i && !strcmp(found[i], found[i - 1])) continue;
             int fd =
                 open_output(directory_fd, found[i], number(nth(list(wanted), 2)), &status, &fault);
             if (fd < 0 && is_glob && strcmp(fault, "too_large")) continue;
             if (fd < 0 && !is_glob && !strcmp(fault, "missing")) continue;
-            if (!left--) return tell_file(channel, job, pattern, -1, "too_large", false);
             any_found = true;
-            tell_file(channel, job, found[i], fd, fault, fd >= 0 && status.st_mode & S_IXUSR);
+            if (left--) {
+                tell_file(channel, job, found[i], fd, fault, fd >= 0 && status.st_mode & S_IXUSR);
+            } else {
+                if (fd >= 0) close(fd);
+                tell_file(channel, job, pattern, -1, "too_large", false);
+            }
         }
         while (found_count) free(found[--found_count]);
         if (!any_found && !number(nth(list(wanted), 1)))
             tell_file(channel, job, pattern, -1, "missing", false);
     }
+    if (directory_fd >= 0) close(directory_fd);
+    close(root_fd);
 }

@@ -76,14 +76,15 @@ static int do_make_owned(struct value *a) {
 }
 
 static int do_mask(struct value *a) {
-    if (access(text(a), F_OK)) return 0;
+    if (access(text(a), F_OK)) return errno == ENOENT ? 0 : fails(errno, "%s", text(a));
     TRY(mount("/dev/null", text(a), "", MS_BIND, ""), "mount /dev/null on %s", text(a));
     return 0;
 }
 
 static int do_mask_directory(struct value *a) {
     struct stat status;
-    if (stat(text(a), &status) || !S_ISDIR(status.st_mode)) return 0;
+    if (stat(text(a), &status)) return errno == ENOENT ? 0 : fails(errno, "%s", text(a));
+    if (!S_ISDIR(status.st_mode)) return 0;
     TRY(mount("empty", text(a), "tmpfs", (unsigned long)number(a->next),
               "size=4096,nr_inodes=1,mode=555"),
         "mount tmpfs on %s", text(a));
@@ -216,9 +217,11 @@ static int do_request_netlink(struct value *a) {
             sscanf(text(a) + 2 * i, "%2hhx", (unsigned char *)request + i) != 1)
             broken();
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
-    if (fd < 0 || send(fd, request, size, 0) < 0 || recv(fd, &answer, sizeof answer, 0) < 0)
-        return -1;
+    if (fd < 0 || send(fd, request, size, 0) < 0) return -1;
+    ssize_t got = recv(fd, &answer, sizeof answer, 0);
+    if (got < 0) return -1;
     close(fd);
+    if (got < (ssize_t)(sizeof answer.header + sizeof answer.error.error)) broken();
     if (answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error)
         return fails(-answer.error.error, "netlink request");
     return 0;
@@ -235,7 +238,10 @@ static int do_set_umask(struct value *a) { return umask((mode_t)number(a)), 0; }
 static int do_set_affinity(struct value *a) {
     cpu_set_t set;
     CPU_ZERO(&set);
-    for (struct value *one = list(a); one; one = one->next) CPU_SET((size_t)number(one), &set);
+    for (struct value *one = list(a); one; one = one->next) {
+        if (number(one) < 0 || number(one) >= CPU_SETSIZE) return fails(EINVAL, "set_affinity");
+        CPU_SET((size_t)number(one), &set);
+    }
     return sched_setaffinity(0, sizeof set, &set);
 }
 
@@ -262,6 +268,7 @@ static int do_reset_signals(struct value *a) {
 
 static int do_set_descriptors(struct value *a) {
     int count = length(a), high[MAX_DESCRIPTORS];
+    if (count > MAX_DESCRIPTORS) broken();
     for (int i = 0; i < count; i++, a = a->next) {
         int fd = descriptor(a);
         high[i] = fd < count ? dup(fd) : fd;
@@ -312,7 +319,8 @@ static int do_restrict(struct value *a) {
 static int install(struct value *a, unsigned flags) {
     struct sock_filter filter[BPF_MAXINSNS];
     size_t size = (size_t)number(nth(a, 2));
-    ssize_t got = size > sizeof filter ? -1 : pread(descriptor(a), filter, size, number(nth(a, 1)));
+    if (size > sizeof filter || size % sizeof *filter) broken();
+    ssize_t got = pread(descriptor(a), filter, size, number(nth(a, 1)));
     if (got != (ssize_t)size) return fails(EIO, "filter of another size");
     struct sock_fprog program = {(unsigned short)(size / sizeof *filter), filter};
     int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
@@ -336,7 +344,7 @@ static int do_install_notices(struct value *a) {
     /* From here on every call but one is asked about, and nobody answers yet. */
     if ((listener_fd = install(a, SECCOMP_FILTER_FLAG_NEW_LISTENER)) < 0) return -1;
     *(int *)CMSG_DATA(&control.align) = listener_fd;
-    if (sendmsg(channel, &header, 0) < 0) return -1;
+    if (sendmsg(channel, &header, MSG_NOSIGNAL) < 0) __builtin_trap(); /* no call is left to us */
     return close(listener_fd);
 }
 
@@ -361,13 +369,15 @@ static int do_execute(struct value *a) {
     if (write(descriptor(nth(a, 2)), "E", 1) != 1) return -1;
     for (const char *end; program; places = end + 1) {
         struct stat status;
+        int size;
         end = strchrnul(places, ':');
         if (strchr(program, '/'))
-            snprintf(path, sizeof path, "%s", program), end = "";
+            size = snprintf(path, sizeof path, "%s", program), end = "";
         else if (end == places)
-            snprintf(path, sizeof path, "./%s", program);
+            size = snprintf(path, sizeof path, "./%s", program);
         else
-            snprintf(path, sizeof path, "%.*s/%s", (int)(end - places), places, program);
+            size = snprintf(path, sizeof path, "%.*s/%s", (int)(end - places), places, program);
+        if (size >= (int)sizeof path) return fails(ENAMETOOLONG, "%s", program);
         if (!access(path, X_OK) && !(!stat(path, &status) && S_ISDIR(status.st_mode))) {
             execve(path, argv, env); /* once at most: a policy may end the job at a second time */
             return fails(errno, "%s", path);

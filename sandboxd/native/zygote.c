@@ -64,7 +64,7 @@ static void close_unnamed(int channel) {
         for (int i = 0; i < named_count; i++)
             if (named[i].fd >= (int)from && (unsigned)named[i].fd < next)
                 next = (unsigned)named[i].fd;
-        if (next > from) close_range(from, next - 1, 0);
+        if (next > from && close_range(from, next - 1, 0)) broken();
         if (next == ~0U) return;
     }
 }

@@ -28,10 +28,10 @@ OF_THE_ROOT = {"bind", "copy_file", "make_directory", "make_file", "make_link", 
 
 EVERYTHING = """
 exec 2>&1
-grep -hvE 'Vm|Rss|Threads|ctxt|Pid|Hugetlb|_allowed' /proc/self/status /proc/1/status
+grep -hvE 'State|Vm|Rss|Threads|ctxt|Pid|Hugetlb|_allowed' /proc/self/status /proc/1/status
 cat /proc/self/limits /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups
 cat /proc/self/mountinfo /proc/self/cgroup /proc/self/oom_score_adj
-ls -l /proc/self/fd | wc -l; ls /proc | grep -c '^[0-9]'; ls /proc/sys /sys
+echo /proc/self/fd/* /proc/[0-9]*; ls /proc/sys /sys
 id; umask; pwd; hostname; domainname; env | sort; ls -lan --time-style=+ / /dev /tmp /workspace
 cut -d' ' -f4-6 /proc/self/stat; ulimit -a; trap; df -i /tmp; cat /proc/keys
 unshare -U true; mount -t tmpfs x /tmp; keyctl show; kill -9 1; ip link; cat /proc/net/dev
@@ -149,3 +149,10 @@ def test_any_name_comes_out_alike(both: Pair, found: list[str]) -> None:
     outputs = (OutputPath("*"), OutputPath("?"), OutputPath("[!a]?"))
     result = same(both, "/usr/bin/python3", "-c", script, *found, outputs=outputs)
     assert result.ending == Exited(0)
+
+
+def test_a_file_that_a_pattern_finds_many_times_counts_once(both: Pair) -> None:
+    deep = "s/s/s/s/s/s/s"
+    script = f"for n in $(seq 150); do mkdir -p {deep}/$n; echo > {deep}/$n/t; done"
+    result = same(both, "/bin/sh", "-c", script, outputs=(OutputPath("**/s/**/t"),))
+    assert len(result.files) == 150
