@@ -181,10 +181,10 @@ class _Relay(asyncio.Protocol):
             self.transport.abort()
             return
         self.other.other = self
-        if self.other.early:
+        self.other.transport.resume_reading()
+        if self.other.early:  # after that: it may make the other half pause again
             self.transport.write(self.other.early)
             self.other.early = b""
-        self.other.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if self.other is None:

@@ -124,14 +124,13 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         async with self._blobs.held(job, tenant) as held:
             memory_bytes += placed_blob_bytes(held.job)
             _check_share(call, memory_bytes)
-            async with (
-                self._turn(call, size_bytes, memory_bytes) as queue_time,
-                self._blobs.opened(held) as opened,
-            ):
-                result = await self._supervisor.run(
-                    opened.job, queue_time=queue_time, blob_fds=opened.fds
-                )
-        return await self._blobs.stored(result, job, tenant, share)
+            # What is stored is in memory until then: so before somebody else has the turn.
+            async with self._turn(call, size_bytes, memory_bytes) as queue_time:
+                async with self._blobs.opened(held) as opened:
+                    result = await self._supervisor.run(
+                        opened.job, queue_time=queue_time, blob_fds=opened.fds
+                    )
+                return await self._blobs.stored(result, job, tenant, share)
 
     def _turn(
         self, call: calls.Call, size_bytes: int, memory_bytes: int

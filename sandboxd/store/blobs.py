@@ -97,11 +97,15 @@ class BlobStore:
         """
         with self.working() as shelf, ExitStack() as unpinning:
             shelf.expire()
+            if shelf.find(tenant, [digest]) == [None]:  # nothing is pinned for who only guesses
+                raise faults.unknown(digest)
             for pin in (digest.sha256, pin_of(tenant, digest.sha256)):
                 shelf.pins.pin(pin)
                 unpinning.callback(shelf.pins.unpin, pin)
             (found,) = shelf.find(tenant, [digest])
-            if found is None:
+            if found is None:  # gone meanwhile; our pin may have kept its file from going with it
+                unpinning.close()
+                shelf.drop_unheld(digest.sha256)
                 raise faults.unknown(digest)
             unpinning.pop_all()
             return Held(self, found)

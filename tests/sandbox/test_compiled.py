@@ -37,7 +37,7 @@ cut -d' ' -f4-6 /proc/self/stat; ulimit -a; trap; df -i /tmp; cat /proc/keys
 unshare -U true; mount -t tmpfs x /tmp; keyctl show; kill -9 1; ip link; cat /proc/net/dev
 """
 NEW_EACH_TIME = re.compile(
-    rb"(?m)^\d+ \d+ \d+:\d+|\(pid \d+\)|uid=\d+,gid=\d+$| +\d+ +1$|^dr-xr-xr-x \d+.* proc$"
+    rb"(?m)^\d+ \d+ \d+:\d+|\(pid \d+\)|uid=\d+,gid=\d+| +\d+ +1$|^dr-xr-xr-x \d+.* proc$"
 )
 """Mounts' numbers, ids of the host, how many processes it has."""
 

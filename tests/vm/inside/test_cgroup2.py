@@ -153,6 +153,7 @@ def test_a_half_processor_is_half_a_processor(house: House) -> None:
 def test_nothing_is_left_of_a_job_that_daemonised(house: House) -> None:
     house.run("/bin/true")
     places = house.supervisor._tree.paths.values()  # noqa: SLF001
+    house.settle()
     before = cgroups_below(places)
     script = "for i in 1 2 3; do setsid sh -c 'trap \"\" TERM; sleep 60' & done; exit 0"
     assert house.shell(script).ending == Exited(0)
