@@ -47,8 +47,10 @@ class BlobService(pb_grpc.BlobServiceServicer):
         self, request: pb.FindMissingBlobsRequest, _context: Context
     ) -> pb.FindMissingBlobsResponse:
         """Tell which of some blobs the caller lacks."""
-        store, digests = self._there(), wire_blobs.to_digests(request)
-        missing = await self._threads.do(store.missing, _tenant(), digests)
+        store = self._there()
+        with self._streams.one_more(_tenant()):  # a cancelled call works on, and is counted still
+            digests = wire_blobs.to_digests(request)
+            missing = await self._threads.do(store.missing, _tenant(), digests)
         return pb.FindMissingBlobsResponse(missing=map(from_digest, missing))
 
     async def UploadBlob(  # noqa: N802
@@ -91,8 +93,9 @@ class BlobService(pb_grpc.BlobServiceServicer):
     ) -> pb.ListBlobsResponse:
         """List a page of the caller's blobs."""
         store, (after, count) = self._there(), wire_blobs.to_page(request)
-        found = await self._threads.do(store.page, _tenant(), after, count + 1)
-        total_bytes = await self._threads.do(store.bytes_of, _tenant())
+        with self._streams.one_more(_tenant()):
+            found = await self._threads.do(store.page, _tenant(), after, count + 1)
+            total_bytes = await self._threads.do(store.bytes_of, _tenant())
         return wire_blobs.from_page(found, count, total_bytes)
 
     async def DeleteBlob(  # noqa: N802
@@ -101,9 +104,9 @@ class BlobService(pb_grpc.BlobServiceServicer):
         """Remove one of the caller's blobs."""
         store, digest = self._there(), wire_blobs.to_digest(request.digest)
         calls.current().blob = str(digest)
-        return pb.DeleteBlobResponse(
-            deleted=await self._threads.do(store.delete, _tenant(), digest)
-        )
+        with self._streams.one_more(_tenant()):
+            deleted = await self._threads.do(store.delete, _tenant(), digest)
+        return pb.DeleteBlobResponse(deleted=deleted)
 
     async def tidy(self) -> None:
         """Remove what has had its time, every now and then, for as long as this runs."""
