@@ -12,7 +12,8 @@ from sandboxd.errors import HostError, JobError, Violation
 from sandboxd.model.job import uses_blobs
 from sandboxd.server import audit, blob_service, calls, wire
 from sandboxd.server.job_blobs import placed_blob_bytes
-from sandboxd.server.wire_bytes import request_from
+from sandboxd.server.wire_blobs import MAX_PIECE_BYTES
+from sandboxd.server.wire_bytes import WHOLE_REQUEST, request_from
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 LARGE_BYTES = 1 << 20
 """A request above this is digested in a thread, so that nobody waits for it."""
+ROOM_BYTES = 4096
+"""For what is in a message beside its content."""
+BLOBS_FILE = blob_service.DESCRIPTOR.file.name
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["RunnerService"]
 SERVICES = {one.full_name: one for one in (DESCRIPTOR, blob_service.DESCRIPTOR)}
 """Ours, by their full names."""
@@ -189,7 +193,7 @@ class ReadsRequests(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # on
             return await method(_read(kind, requests), context)
 
         async def read(data: bytes, context: RunContext) -> Any:  # noqa: ANN401 - any answer
-            return await method(request_from(kind, data), context)
+            return await method(_message(kind, data), context)
 
         if handler.request_streaming:
             return grpc.stream_unary_rpc_method_handler(
@@ -205,4 +209,12 @@ class ReadsRequests(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # on
 
 async def _read(kind: Descriptor, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     async for data in requests:
-        yield request_from(kind, data)
+        yield _message(kind, data)
+
+
+def _message(kind: Descriptor, data: bytes) -> Any:  # noqa: ANN401 - any request
+    """Read a request; one about blobs needs no more than a piece does, and reading multiplies."""
+    most = MAX_PIECE_BYTES + ROOM_BYTES
+    if kind.file.name == BLOBS_FILE and len(data) > most:
+        raise JobError(Violation(WHOLE_REQUEST, f"must have at most {most} bytes"))
+    return request_from(kind, data)

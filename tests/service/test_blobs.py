@@ -301,7 +301,7 @@ async def test_download_blob_resource_exhausted_when_too_many_are_on_their_way(
         for call in begun:
             await call.write(pb.UploadBlobRequest(data=CONTENT))
         await eventually(lambda: len(on_disk(store)) == MAX_STREAMS_OF_ONE)
-        for rpc in ("DownloadBlob", "UploadBlob"):
+        for rpc in ("DownloadBlob", "UploadBlob", "FindMissingBlobs", "ListBlobs", "DeleteBlob"):
             found = await refusal(ask(stub, rpc, **as_("many")))
             assert (found.code, found.info.reason) == (Code.RESOURCE_EXHAUSTED, "STREAMS_EXHAUSTED")
         await upload(stub, {"data": CONTENT}, **as_("other"))
@@ -309,6 +309,15 @@ async def test_download_blob_resource_exhausted_when_too_many_are_on_their_way(
             call.cancel()
         await eventually(lambda: len(on_disk(store)) == 1)
         await upload(stub, {"data": CONTENT}, **as_("many"))
+
+
+async def test_a_message_larger_than_a_piece_is_refused_unread(
+    tmp_path: Path, store: BlobStore
+) -> None:
+    async with guarded(tmp_path, store, row("many")) as stub:
+        asked = pb.FindMissingBlobsRequest(digests=[pb.Digest()] * (3 << 20))
+        found = await refusal(stub.FindMissingBlobs(asked, **as_("many")))
+        assert (found.code, found.fields.keys()) == (Code.INVALID_ARGUMENT, {"request"})
 
 
 async def test_the_client_raises_what_it_is(tmp_path: Path, store: BlobStore) -> None:
