@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,6 +26,7 @@ FLAGS = (
 _COMPILER = os.environ.get("CC", "cc")
 
 
+@cache
 def zygote_path() -> Path:
     """Tell where the program that belongs to these sources lies, if it has been built."""
     digest = sha256()

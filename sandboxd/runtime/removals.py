@@ -84,16 +84,12 @@ class Removals:
 
     def _look(self) -> None:
         self._timer = None
+        self.look()
         now = asyncio.get_running_loop().time()
-        for sandbox, late_from in list(self._leaving.items()):
-            if sandbox.let_go():
-                self._gone()
-            elif now < late_from:
-                continue
-            else:
-                log.error("the kernel holds an ended sandbox; trying on")
-                self._late.add(sandbox)
+        for sandbox in [held for held, late_from in self._leaving.items() if now >= late_from]:
+            log.error("the kernel holds an ended sandbox; trying on")
             del self._leaving[sandbox]
+            self._late.add(sandbox)
         for sandbox in [late for late in self._late if late.let_go()]:
             self._late.remove(sandbox)
             self._gone()

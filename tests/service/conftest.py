@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
+    from sandboxd.store.blobs import BlobStore
+
 SCRIPT = Path(__file__).with_name("server_process.py")
 ROOT = SCRIPT.parent.parent.parent
 PATIENCE_SECONDS = 60
@@ -135,3 +137,10 @@ async def stub(post: Post) -> AsyncIterator[Any]:
     """Give the bare stub of a server."""
     async with stub_of(post.unix) as stub:
         yield stub
+
+
+@pytest.fixture
+async def blob_post(tmp_path: Path, store: BlobStore) -> AsyncIterator[Post]:
+    """Give a server that keeps blobs in a test's own `store`, for whoever may open its socket."""
+    async with posted(tmp_path, blobs=store) as post:
+        yield post

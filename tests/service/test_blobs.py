@@ -50,13 +50,6 @@ def store(tmp_path: Path) -> Iterator[BlobStore]:
     store.close()
 
 
-@pytest.fixture
-async def blob_post(tmp_path: Path, store: BlobStore) -> AsyncIterator[Post]:
-    """Give a server that keeps blobs, for whoever may open its socket."""
-    async with posted(tmp_path, blobs=store) as post:
-        yield post
-
-
 @asynccontextmanager
 async def stub_of(address: str) -> AsyncIterator[Any]:
     async with grpc.aio.insecure_channel(address) as channel:

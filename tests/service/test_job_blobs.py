@@ -43,12 +43,6 @@ def store(tmp_path: Path) -> Iterator[BlobStore]:
 
 
 @pytest.fixture
-async def blob_post(tmp_path: Path, store: BlobStore) -> AsyncIterator[Post]:
-    async with posted(tmp_path, blobs=store) as post:
-        yield post
-
-
-@pytest.fixture
 async def client(blob_post: Post) -> AsyncIterator[Client]:
     async with Client(blob_post.unix) as client:
         yield client
