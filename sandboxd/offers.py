@@ -6,7 +6,7 @@ Asked before a job waits for its turn, and again by its plan; answered once for 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -40,9 +40,11 @@ class Kind:
     merged: bool
     """Whether stderr goes where stdout does."""
     has_terminal: bool
+    is_live: bool
+    """Whether its output leaves as it comes: nothing of it is kept, so it need not be bounded."""
 
 
-def kind_of(job: Job) -> Kind:
+def kind_of(job: Job, *, is_live: bool = False) -> Kind:
     """Give what a job has in common with others."""
     return Kind(
         job.limits,
@@ -54,6 +56,7 @@ def kind_of(job: Job) -> Kind:
         job.working_directory,
         job.merge_stderr or job.terminal is not None,
         job.terminal is not None,
+        is_live,
     )
 
 
@@ -61,6 +64,8 @@ def kind_of(job: Job) -> Kind:
 def held(kind: Kind, host: Host) -> Limits:
     """Give the limits that will really hold, or refuse what this host cannot run as it asks."""
     limits = effective(kind.limits, host.defaults, host.ceilings)
+    if kind.is_live:
+        limits = replace(limits, output_bytes=kind.limits.output_bytes)
     policy = _policy(kind.policy, host)
     _check_nesting(policy, kind, host)
     _check_offers(kind, host)
@@ -90,7 +95,7 @@ def has_range(host: Host) -> bool:
     return host.id_mode is IdMode.RANGE
 
 
-def check_job(job: Job, host: Host) -> Limits:
+def check_job(job: Job, host: Host, *, is_live: bool = False) -> Limits:
     """Give the limits that will really hold; refuse what this host cannot run as it asks.
 
     Raises:
@@ -98,7 +103,7 @@ def check_job(job: Job, host: Host) -> Limits:
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
-    limits = held(kind_of(job), host)
+    limits = held(kind_of(job, is_live=is_live), host)
     check_core(job, limits.core_bytes)
     return limits
 

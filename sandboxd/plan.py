@@ -105,16 +105,23 @@ class _Frame:
 
 
 def plan_run(
-    job: Job, host: Host, processors: tuple[int, ...], filter_bytes: tuple[int, int]
+    job: Job,
+    host: Host,
+    processors: tuple[int, ...],
+    filter_bytes: tuple[int, int],
+    *,
+    is_live: bool = False,
 ) -> Plan:
     """Decide one run. `processors`: where it may run; `filter_bytes`: the sizes of its filters.
+
+    `is_live`: whether its output leaves as it comes.
 
     Raises:
         JobError: a limit is out of bounds.
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
-    frame = _frame(kind_of(job), host, processors, filter_bytes)
+    frame = _frame(kind_of(job, is_live=is_live), host, processors, filter_bytes)
     limits = frame.limits
     check_core(job, limits.core_bytes)
     placed = sum(_pages(size_of(file.content)) for file in job.files)

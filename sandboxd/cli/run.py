@@ -141,6 +141,8 @@ def _run(job: Job, options: dict[str, Any]) -> RunResult:
 def _terminal(options: dict[str, Any]) -> Terminal | None:
     if not options["terminal"]:
         return None
+    if options["as_json"]:
+        raise click.UsageError("--terminal shows what is written at once: it takes no --json")
     if options["address"]:
         raise click.UsageError("--terminal runs here: a server does not offer terminals yet")
     from sandboxd.cli.terminal import own_terminal  # noqa: PLC0415 - only then

@@ -9,15 +9,29 @@ import sys
 import termios
 import tty
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from sandboxd.kernel.terminals import resize
 from sandboxd.model.job import Terminal
+from sandboxd.runtime.nursery import readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 INPUT_FD = 0
+PIECE_BYTES = 64 << 10
+
+
+class Program(Protocol):
+    """A program that runs live, here or at a server."""
+
+    async def write(self, data: bytes, /) -> None:
+        """Write to its standard input."""
+
+    async def end_input(self) -> None:
+        """End its standard input."""
+
+    def resize(self, rows: int, columns: int, /) -> None:
+        """Tell its terminal the size."""
 
 
 def own_terminal() -> Terminal:
@@ -30,45 +44,47 @@ def own_terminal() -> Terminal:
 
 
 @contextmanager
-def joined() -> Iterator[Callable[[int], None]]:
+def joined() -> Iterator[Callable[[Program], None]]:
     """Pass every key on, unchanged, while the context lasts; then the terminal is as before.
 
-    Gives the function to call with the master of the program's terminal.
+    Gives the function to call with a program that has started.
     """
     loop = asyncio.get_running_loop()
     before = termios.tcgetattr(INPUT_FD) if os.isatty(INPUT_FD) else None
-    masters: list[int] = []
+    tasks: list[asyncio.Task[None]] = []
 
-    def join(master_fd: int) -> None:
-        masters.append(os.dup(master_fd))
+    def join(program: Program) -> None:
         if before is not None:
             tty.setraw(INPUT_FD, termios.TCSADRAIN)  # what is typed already stays
-        loop.add_signal_handler(signal.SIGWINCH, _follow_size, masters[0])
-        with suppress(PermissionError):  # a plain file has no readiness: epoll refuses it
-            loop.add_reader(INPUT_FD, _pass_on, masters[0])
+        loop.add_signal_handler(signal.SIGWINCH, _follow_size, program)
+        tasks.append(loop.create_task(pass_on(program)))
 
     try:
         yield join
     finally:
-        if masters:
-            loop.remove_reader(INPUT_FD)
-            loop.remove_signal_handler(signal.SIGWINCH)
-            os.close(masters[0])
+        loop.remove_signal_handler(signal.SIGWINCH)
+        for task in tasks:
+            task.cancel()
         if before is not None:
             termios.tcsetattr(INPUT_FD, termios.TCSADRAIN, before)
         sys.stdout.flush()
 
 
-def _pass_on(master_fd: int) -> None:
-    piece = os.read(INPUT_FD, 4096)
-    if not piece:  # the end of our input is ^D on a terminal
-        asyncio.get_running_loop().remove_reader(INPUT_FD)
-        piece = b"\x04"
-    with suppress(OSError):  # the program has just ended, or reads nothing of what is typed
-        os.write(master_fd, piece)
+async def pass_on(program: Program) -> None:
+    """Write our standard input to a program's, as fast as it takes it, and then end that."""
+    while piece := await _typed():
+        await program.write(piece)
+    await program.end_input()
 
 
-def _follow_size(master_fd: int) -> None:
+async def _typed() -> bytes:
+    """Give the next bytes of our standard input, as soon as there are any; none at its end."""
+    with suppress(PermissionError):  # a plain file has no readiness: epoll refuses it
+        await readable(INPUT_FD)
+    return os.read(INPUT_FD, PIECE_BYTES)
+
+
+def _follow_size(program: Program) -> None:
     with suppress(OSError):
         size = os.get_terminal_size(INPUT_FD)
-        resize(master_fd, size.lines, size.columns)
+        program.resize(size.lines, size.columns)

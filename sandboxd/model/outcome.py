@@ -201,8 +201,9 @@ def decide(  # noqa: PLR0911 - one return a cause, in their order
 
 
 def _ended_in_time(evidence: Evidence, usage: Usage, limits: Limits) -> bool:
-    limit = limits.wall_time
-    return evidence.killed_for == "wall_time" and limit is not None and usage.wall_time < limit
+    limit, was_killed = limits.wall_time, evidence.wait_status & 0x7F == signal.SIGKILL
+    in_time = limit is not None and usage.wall_time < limit and not was_killed
+    return evidence.killed_for == "wall_time" and in_time
 
 
 def _ending_of(wait_status: int) -> Ending:

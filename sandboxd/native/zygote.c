@@ -178,6 +178,8 @@ static int reap_until(pid_t pid, int channel, int children_fd) {
         if (fds[1].revents) {
             receive(channel, &message);
             if (!strcmp(text(message.name), "kill")) kill(-1, SIGKILL);
+            if (!strcmp(text(message.name), "signal"))
+                kill(-pid, (int)number(nth(message.fields, 1)));
             release(&message);
         }
         if (fds[0].revents && read(children_fd, signals, sizeof signals) < 0 && errno != EAGAIN)

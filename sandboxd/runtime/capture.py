@@ -37,14 +37,17 @@ class Capture:
 
     def __init__(
         self,
-        limit: int,
-        on_kept: Callable[[bytes], None] | None,
+        limit: int | None,
+        on_piece: Callable[[int, bytes], None] | None,
         on_overflow: Callable[[], None],
         master_fd: int | None = None,
+        *,
+        keeps: bool = True,
     ) -> None:
         """Make the pipe, or take over a terminal's master.
 
-        Calls back with each kept piece, and once when the limit is passed.
+        Calls back with each piece within the limit, and what was before it, in bytes; and once when
+        the limit is passed. Remembers those pieces if it `keeps` them.
         """
         if master_fd is None:
             self._read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
@@ -56,9 +59,11 @@ class Capture:
             self._pipe_bytes = TERMINAL_BYTES
         os.set_blocking(self._read_fd, False)
         self._limit = limit
-        self._on_kept = on_kept
+        self._on_piece = on_piece
         self._on_overflow = on_overflow
+        self._keeps = keeps
         self._kept = bytearray()
+        self._is_paused = False
         self._total_bytes = 0
         self._null_fd = -1
         self._is_terminal = master_fd is not None
@@ -76,6 +81,7 @@ class Capture:
 
     async def finish(self, patience: float) -> Captured:
         """Wait for the end of file, for `patience` seconds at most, and give what was kept."""
+        self._is_paused = False
         for _ in range(FULL_PIPE_LOOKS):  # the writers have ended: mostly it is all there
             if not self._take():
                 break
@@ -84,7 +90,18 @@ class Capture:
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     await self._end
-        return Captured(bytes(self._kept), self._total_bytes, self._total_bytes > len(self._kept))
+        return Captured(bytes(self._kept), self._total_bytes, self._overflowed)
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Leave what is written where it is, until resumed; what is dropped is taken all the same.
+
+        A program that has filled its pipe waits meanwhile. `finish` takes what is there.
+        """
+        self._is_paused = is_paused
+        if is_paused and self._null_fd < 0:
+            self._deafen()
+        elif self._read_fd >= 0 and not self._end.done():
+            self._listen()
 
     def close(self) -> None:
         """Let go of everything; may be called twice."""
@@ -110,7 +127,7 @@ class Capture:
     def _pump(self) -> None:
         """Take once what is there: whoever else waits for the loop has a turn in between."""
         at_once = self._at_once
-        if self._take() < at_once // LITTLE and not self._end.done():
+        if self._take() < at_once // LITTLE and not (self._end.done() or self._is_paused):
             self._deafen()
             self._pause = self._loop.call_later(PAUSE, self._listen)
 
@@ -141,7 +158,7 @@ class Capture:
             self._end.set_result(None)
         if 2 * count >= self._at_once and not self._is_terminal:
             self._enlarge()  # it was full: pieces that share no page leave up to half of it empty
-        if not self._overflowed and self._total_bytes > self._limit:
+        if not self._overflowed and self._limit is not None and self._total_bytes > self._limit:
             self._overflowed = True
             if not self._is_terminal:  # a terminal cannot be spliced; what it writes is little
                 self._start_dropping()
@@ -149,11 +166,12 @@ class Capture:
         return count
 
     def _keep(self, piece: bytes) -> int:
-        kept = piece[: self._limit - len(self._kept)]
-        if kept:
-            self._kept += kept
-            if self._on_kept is not None:
-                self._on_kept(kept)
+        left = len(piece) if self._limit is None else max(0, self._limit - self._total_bytes)
+        wanted = piece[:left]
+        if wanted and self._keeps:
+            self._kept += wanted
+        if wanted and self._on_piece is not None:
+            self._on_piece(self._total_bytes, wanted)
         return len(piece)
 
     def _start_dropping(self) -> None:

@@ -23,6 +23,7 @@ whole protocol, as a script (d daemon, l launcher, z zygote, i init; `+` the des
     i > d   started NUMBER CLOCK                 or failed STAGE ERRNO DETAIL
                                                  or not_started NUMBER ERRNO DETAIL
     d > i   kill                                 where no cgroup can do it
+    d > i   signal NUMBER SIGNAL                 to the program's process group
     i > d   stopped NUMBER                       if outputs are asked for; then, for each,
     i > d   file NUMBER PATH FAULT EXECUTABLE    + file
     i > d   ended NUMBER STATUS CLOCK USER SYSTEM FULL

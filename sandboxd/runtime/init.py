@@ -144,15 +144,19 @@ def _reap_until(pid: int, channel: socket.socket, children_fd: int) -> tuple[int
             if fd == children_fd:
                 os.read(children_fd, 4096)
             else:
-                _obey(channels.receive(channel))
+                _obey(channels.receive(channel), pid)
         for ended, status in _ended_children():
             if ended == pid:
                 return status, time.monotonic_ns()
 
 
-def _obey(message: Message) -> None:
-    if message.name == "kill":
-        _signal_all()
+def _obey(message: Message, pid: int) -> None:
+    match message.name, message.fields:
+        case "kill", _:
+            _signal_all()
+        case "signal", (_, number):
+            with suppress(ProcessLookupError):
+                os.kill(-pid, number)  # a session of its own, so a process group of that number
 
 
 def _ended_children() -> list[tuple[int, int]]:

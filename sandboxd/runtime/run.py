@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import time
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import HostError, SandboxLost, StageError
 from sandboxd.kernel import seccomp
+from sandboxd.kernel.terminals import resize
 from sandboxd.model.outcome import (
     Captured,
     Evidence,
@@ -29,8 +32,10 @@ from sandboxd.model.tape import encoded
 from sandboxd.runtime.capture import Capture
 from sandboxd.runtime.channel import Closed, ProtocolError, sealed_memory
 from sandboxd.runtime.deadlines import Deadlines
+from sandboxd.runtime.feed import Feed
 from sandboxd.runtime.incoming import Files
 from sandboxd.runtime.inputs import stdin_fd
+from sandboxd.runtime.live import Piece
 from sandboxd.runtime.notices import Notices
 from sandboxd.runtime.nursery import stage_error
 
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from sandboxd.model.outcome import Ending
     from sandboxd.plan import Plan
     from sandboxd.runtime.channel import Message
+    from sandboxd.runtime.live import Live
     from sandboxd.runtime.sandbox import Sandbox
 
 START_PATIENCE = 30.0
@@ -71,6 +77,7 @@ class Run:
         began_ns: int,
         queue_time: timedelta,
         blob_fds: Mapping[str, int],
+        live: Live | None = None,
     ) -> None:
         """Take a blank sandbox for this job and no other; descriptors of its blobs by SHA-256."""
         self._sandbox = sandbox
@@ -79,12 +86,14 @@ class Run:
         self._began_ns = began_ns
         self._queue_time = queue_time
         self._blob_fds = blob_fds
+        self._live = live
         self._started_ns = 0
         self._ended_ns = 0
         self._killed_ns = 0
         self.is_over = False
         """Whether init has reported the end: then it has left no process of the program."""
         self._killed_for: str | None = None
+        self._is_cancelled = False
         self._denied: str | None = None
         self._is_executed = False
         self._notices: Notices | None = None
@@ -96,8 +105,8 @@ class Run:
         self._patience: asyncio.TimerHandle | None = None
         self._lost_patience: float | None = None
         self._captures: list[Capture] = []
+        self._master_fd = -1
         self._on_output: Callable[[int, bytes], None] | None = None
-        self._on_terminal: Callable[[int], None] | None = None
         self._judge: Callable[[Notice], int | None] = self._judge_by_name
         self._deadlines = Deadlines(
             plan.limits,
@@ -111,7 +120,6 @@ class Run:
         self,
         policy_fd: int,
         on_output: Callable[[int, bytes], None] | None,
-        on_terminal: Callable[[int], None] | None,
         judge: Callable[[Notice], int | None] | None = None,
     ) -> RunResult:
         """Start the program and give the result once it, and all that it started, has ended.
@@ -119,7 +127,6 @@ class Run:
         `judge` answers what the program's filter asks; unset, a question ends the job.
         """
         self._on_output = on_output
-        self._on_terminal = on_terminal
         self._judge = judge or self._judge_by_name
         self._sandbox.limit(self._plan.cgroup_writes)
         try:
@@ -132,6 +139,8 @@ class Run:
                 self._patience.cancel()
             for capture in self._captures:
                 capture.close()
+            if self._live is not None:
+                self._live.stop()
             if self._notices is not None:
                 self._notices.close()
         return self._result(streams)
@@ -140,19 +149,42 @@ class Run:
 
     def _capture(self, stream: int, master_fd: int | None = None) -> Capture:
         """Begin to capture stdout (1) or stderr (2)."""
-        on_output = self._on_output
-        kept = None if on_output is None else lambda piece: on_output(stream, piece)
-        limit = self._plan.limits.output_bytes or 0
-        capture = Capture(limit, kept, self._on_overflow, master_fd)
+        is_heard = self._live is not None or self._on_output is not None
+        capture = Capture(
+            self._plan.limits.output_bytes,
+            partial(self._hear, stream) if is_heard else None,
+            self._on_overflow,
+            master_fd,
+            keeps=self._live is None,
+        )
+        if self._live is not None:
+            capture.pause(is_paused=True)  # until the start is told, which may come after output
         self._captures.append(capture)
         return capture
+
+    def _hear(self, stream: int, offset: int, data: bytes) -> None:
+        """Pass on a piece of output."""
+        if self._live is not None:
+            time_ns = max(0, time.monotonic_ns() - self._started_ns)
+            self._live.on_piece(Piece(stream, offset, time_ns, data))
+        elif self._on_output is not None:
+            self._on_output(stream, data)
+
+    def _input(self) -> int:
+        """Give the reading end of the program's input, whose other end may be a live caller's."""
+        if self._live is None or not self._live.takes_input:
+            return stdin_fd(self._job.stdin, self._blob_fds)
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        self._live.feed(Feed(write_fd))
+        os.fchmod(read_fd, 0o444)  # as Capture's: lets the program open /dev/stdin
+        return read_fd
 
     def _start(self, policy_fd: int) -> None:
         fds = {"policy": policy_fd}
         opened = []
         try:
             if self._plan.terminal is None:
-                fds["stdin"] = stdin_fd(self._job.stdin, self._blob_fds)
+                fds["stdin"] = self._input()
                 opened.append(fds["stdin"])
                 fds["stdout"] = self._capture(1).write_fd
                 if not self._job.merge_stderr:
@@ -210,6 +242,12 @@ class Run:
                 self._started_ns = self._bounded(clock)
                 self._be_patient(None)
                 self._deadlines.start(self._started_ns)
+                if self._live is not None:
+                    setup_ns = self._started_ns - self._began_ns
+                    self.pause_output(is_paused=False)
+                    self._live.start(
+                        self, self._queue_time, timedelta(microseconds=setup_ns // 1000)
+                    )
             case "terminal":
                 self._take_terminal(message)
             case "stopped":
@@ -243,8 +281,9 @@ class Run:
             raise ProtocolError("this is no terminal that was asked for")
         del message.fds["master"]
         self._capture(1, master_fd)
-        if self._on_terminal is not None:
-            self._on_terminal(master_fd)
+        self._master_fd = master_fd
+        if self._live is not None:
+            self._live.feed(Feed(os.dup(master_fd), is_terminal=True))
 
     def _take_failure(self, message: Message) -> bool:
         """Take a failure: ours, unless the kernel or we killed the program before its exec."""
@@ -265,10 +304,13 @@ class Run:
 
     # --- ending ---------------------------------------------------------------------------------
 
-    def _kill(self, limit: str) -> None:
-        """Kill the program for a limit; the first cause wins."""
+    def _kill(self, limit: str | None) -> None:
+        """Kill the program for a limit, or for its caller; the first cause wins."""
         if not self._was_killed:
             self._killed_for = limit
+            if limit is None:
+                self._is_cancelled = True
+                self._evidence = Evidence(wait_status=signal.SIGKILL)  # unless init tells better
             self._end_program()
             self._killed_ns = time.monotonic_ns()
 
@@ -288,11 +330,33 @@ class Run:
 
     @property
     def _was_killed(self) -> bool:
-        return self._killed_for is not None or self._denied is not None
+        return self._is_cancelled or self._killed_for is not None or self._denied is not None
 
     def _end_program(self) -> None:
         self._sandbox.kill_program()
         self._be_patient(END_PATIENCE)
+
+    # --- for `Live` -----------------------------------------------------------------------------
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the program's process group."""
+        self._sandbox.signal_program(PROGRAM, number)
+
+    def kill(self, limit: str | None) -> None:
+        """Kill everything that the job started: for a limit, or because somebody wants it."""
+        self._kill(limit)
+
+    def pause_output(self, *, is_paused: bool) -> None:
+        """Leave output in its pipes, or take it again."""
+        for capture in self._captures:
+            capture.pause(is_paused=is_paused)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the terminal its size."""
+        if self._master_fd >= 0:
+            resize(self._master_fd, rows, columns)
+
+    # ----------------------------------------------------------------------------------------------
 
     def _on_overflow(self) -> None:
         if self._plan.limits.stop_on_output:

@@ -125,6 +125,11 @@ class Sandbox:
         with suppress(StageError):  # a dead init has no program
             self._send("kill")
 
+    def signal_program(self, number: int, signal_number: int) -> None:
+        """Send a signal to the process group of a program; nothing if it has ended."""
+        with suppress(StageError):
+            self._send("signal", number, signal_number)
+
     def kill(self) -> None:
         """Kill init and, by the kernel, everything in the sandbox."""
         if self._pidfd >= 0:

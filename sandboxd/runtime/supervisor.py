@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from sandboxd.model.tape import Encoded
     from sandboxd.runtime.launching import Launched
     from sandboxd.runtime.learning import Learner
+    from sandboxd.runtime.live import Live
 
 
 LEAST_LEAVING = 16
@@ -169,9 +170,9 @@ class Supervisor:
         """Have so many sandboxes for ordinary jobs ready at any time."""
         self._pool.keep_ready(SandboxPlan(root="host", proc_mode=ProcMode.SUBSET.value), count)
 
-    def check(self, job: Job) -> Limits:
+    def check(self, job: Job, *, is_live: bool = False) -> Limits:
         """Give the limits that will hold; raise what `run` would about the job. Starts nothing."""
-        return check_job(job, self.host)
+        return check_job(job, self.host, is_live=is_live)
 
     async def settled(self) -> None:
         """Wait until nothing is left of jobs that have ended."""
@@ -183,14 +184,14 @@ class Supervisor:
         *,
         queue_time: timedelta = timedelta(),
         on_output: Callable[[int, bytes], None] | None = None,
-        on_terminal: Callable[[int], None] | None = None,
+        live: Live | None = None,
         learner: Learner | None = None,
         blob_fds: Mapping[str, int] | None = None,
     ) -> RunResult:
         """Run one job to its end in a fresh sandbox, of which nothing runs when this returns.
 
         `on_output` is called with 1 or 2 (stdout, stderr) and each piece that is kept, as it comes.
-        `on_terminal` is called with the master of a terminal, if the job asks for one.
+        `live` talks with the program meanwhile, and hears its output instead; nothing is kept then.
         `learner` is asked at every system call, and answers as the job's policy would.
         `blob_fds` are descriptors of the blobs that the job is given, by SHA-256; None where no
         blobs are kept.
@@ -205,7 +206,7 @@ class Supervisor:
         began = time.monotonic_ns()
         if blob_fds is None:
             check_without_blobs(job)
-        count = processor_count_for(check_job(job, self.host))
+        count = processor_count_for(check_job(job, self.host, is_live=live is not None))
         policy = learner.asking if learner else policy_for(job, self.host)
         with _named():
             policy_fd, filter_bytes = self._filter(policy)
@@ -216,7 +217,7 @@ class Supervisor:
         began += waited  # that was no part of the set-up
         queue_time += timedelta(microseconds=waited // 1000)
         try:
-            plan = plan_run(job, self.host, processors, filter_bytes)
+            plan = plan_run(job, self.host, processors, filter_bytes, is_live=live is not None)
             for is_last in (False, True):
                 try:
                     sandbox = await self._pool.take(plan.sandbox)
@@ -227,10 +228,11 @@ class Supervisor:
                         began_ns=began,
                         queue_time=queue_time,
                         blob_fds=blob_fds or {},
+                        live=live,
                     )
                     try:
                         with _named():
-                            return await run.to_end(policy_fd, on_output, on_terminal, judge)
+                            return await run.to_end(policy_fd, on_output, judge)
                     finally:
                         await self._end(sandbox, is_over=run.is_over)
                 except SandboxLost as lost:
@@ -240,6 +242,8 @@ class Supervisor:
             raise AssertionError  # the last attempt returns or raises
         finally:
             self._processors.give_back(processors)
+            if live is not None:
+                live.finish()
 
     def _hold(self, lock_fd: int) -> None:
         """Keep a lock for as long as we live, and the launcher."""

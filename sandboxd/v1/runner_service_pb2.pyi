@@ -29,6 +29,32 @@ class FileFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FILE_FAULT_PIPE: _ClassVar[FileFault]
     FILE_FAULT_NOT_STORED: _ClassVar[FileFault]
 
+class OutputStream(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTPUT_STREAM_UNSPECIFIED: _ClassVar[OutputStream]
+    OUTPUT_STREAM_STDOUT: _ClassVar[OutputStream]
+    OUTPUT_STREAM_STDERR: _ClassVar[OutputStream]
+
+class EndRule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    END_RULE_UNSPECIFIED: _ClassVar[EndRule]
+    END_RULE_WAIT: _ClassVar[EndRule]
+    END_RULE_STOP_ON_FIRST_END: _ClassVar[EndRule]
+    END_RULE_STOP_ON_FIRST_FAILURE: _ClassVar[EndRule]
+
+class BatchRule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BATCH_RULE_UNSPECIFIED: _ClassVar[BatchRule]
+    BATCH_RULE_ALL: _ClassVar[BatchRule]
+    BATCH_RULE_STOP: _ClassVar[BatchRule]
+    BATCH_RULE_STOP_GROUP: _ClassVar[BatchRule]
+
+class SkipCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SKIP_CAUSE_UNSPECIFIED: _ClassVar[SkipCause]
+    SKIP_CAUSE_RULE: _ClassVar[SkipCause]
+    SKIP_CAUSE_WALL_TIME: _ClassVar[SkipCause]
+
 class IdMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ID_MODE_UNSPECIFIED: _ClassVar[IdMode]
@@ -46,6 +72,20 @@ FILE_FAULT_LINK: FileFault
 FILE_FAULT_DIRECTORY: FileFault
 FILE_FAULT_PIPE: FileFault
 FILE_FAULT_NOT_STORED: FileFault
+OUTPUT_STREAM_UNSPECIFIED: OutputStream
+OUTPUT_STREAM_STDOUT: OutputStream
+OUTPUT_STREAM_STDERR: OutputStream
+END_RULE_UNSPECIFIED: EndRule
+END_RULE_WAIT: EndRule
+END_RULE_STOP_ON_FIRST_END: EndRule
+END_RULE_STOP_ON_FIRST_FAILURE: EndRule
+BATCH_RULE_UNSPECIFIED: BatchRule
+BATCH_RULE_ALL: BatchRule
+BATCH_RULE_STOP: BatchRule
+BATCH_RULE_STOP_GROUP: BatchRule
+SKIP_CAUSE_UNSPECIFIED: SkipCause
+SKIP_CAUSE_RULE: SkipCause
+SKIP_CAUSE_WALL_TIME: SkipCause
 ID_MODE_UNSPECIFIED: IdMode
 ID_MODE_RANGE: IdMode
 ID_MODE_SINGLE: IdMode
@@ -57,7 +97,7 @@ class RunRequest(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("argv", "env", "working_directory", "stdin", "files", "outputs", "limits", "policy", "root", "network", "merge_stderr", "require", "secret_env", "exclusive_cpus")
+    __slots__ = ("argv", "env", "working_directory", "stdin", "files", "outputs", "limits", "policy", "root", "network", "merge_stderr", "terminal", "require", "secret_env", "exclusive_cpus")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +123,7 @@ class Job(_message.Message):
     ROOT_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     MERGE_STDERR_FIELD_NUMBER: _ClassVar[int]
+    TERMINAL_FIELD_NUMBER: _ClassVar[int]
     REQUIRE_FIELD_NUMBER: _ClassVar[int]
     SECRET_ENV_FIELD_NUMBER: _ClassVar[int]
     EXCLUSIVE_CPUS_FIELD_NUMBER: _ClassVar[int]
@@ -97,10 +138,11 @@ class Job(_message.Message):
     root: str
     network: Network
     merge_stderr: bool
+    terminal: Terminal
     require: _containers.RepeatedScalarFieldContainer[str]
     secret_env: _containers.ScalarMap[str, str]
     exclusive_cpus: bool
-    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., working_directory: _Optional[str] = ..., stdin: _Optional[_Union[Content, _Mapping]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputPath, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., policy: _Optional[str] = ..., root: _Optional[str] = ..., network: _Optional[_Union[Network, str]] = ..., merge_stderr: _Optional[bool] = ..., require: _Optional[_Iterable[str]] = ..., secret_env: _Optional[_Mapping[str, str]] = ..., exclusive_cpus: _Optional[bool] = ...) -> None: ...
+    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., working_directory: _Optional[str] = ..., stdin: _Optional[_Union[Content, _Mapping]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputPath, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., policy: _Optional[str] = ..., root: _Optional[str] = ..., network: _Optional[_Union[Network, str]] = ..., merge_stderr: _Optional[bool] = ..., terminal: _Optional[_Union[Terminal, _Mapping]] = ..., require: _Optional[_Iterable[str]] = ..., secret_env: _Optional[_Mapping[str, str]] = ..., exclusive_cpus: _Optional[bool] = ...) -> None: ...
 
 class Content(_message.Message):
     __slots__ = ("data", "blob")
@@ -121,6 +163,16 @@ class InputFile(_message.Message):
     executable: bool
     secret: bool
     def __init__(self, path: _Optional[str] = ..., content: _Optional[_Union[Content, _Mapping]] = ..., executable: _Optional[bool] = ..., secret: _Optional[bool] = ...) -> None: ...
+
+class Terminal(_message.Message):
+    __slots__ = ("rows", "columns", "no_echo")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    NO_ECHO_FIELD_NUMBER: _ClassVar[int]
+    rows: int
+    columns: int
+    no_echo: bool
+    def __init__(self, rows: _Optional[int] = ..., columns: _Optional[int] = ..., no_echo: _Optional[bool] = ...) -> None: ...
 
 class OutputPath(_message.Message):
     __slots__ = ("path", "optional", "store", "max_bytes")
@@ -293,6 +345,243 @@ class OutputFile(_message.Message):
     fault: FileFault
     executable: bool
     def __init__(self, path: _Optional[str] = ..., content: _Optional[_Union[Content, _Mapping]] = ..., fault: _Optional[_Union[FileFault, str]] = ..., executable: _Optional[bool] = ...) -> None: ...
+
+class AttachRequest(_message.Message):
+    __slots__ = ("job", "stdin", "stdin_end", "signal", "window_size", "cancel")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    STDIN_FIELD_NUMBER: _ClassVar[int]
+    STDIN_END_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    job: Job
+    stdin: bytes
+    stdin_end: StdinEnd
+    signal: SendSignal
+    window_size: WindowSize
+    cancel: Cancel
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., stdin: _Optional[bytes] = ..., stdin_end: _Optional[_Union[StdinEnd, _Mapping]] = ..., signal: _Optional[_Union[SendSignal, _Mapping]] = ..., window_size: _Optional[_Union[WindowSize, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
+
+class StdinEnd(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SendSignal(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class WindowSize(_message.Message):
+    __slots__ = ("rows", "columns")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    rows: int
+    columns: int
+    def __init__(self, rows: _Optional[int] = ..., columns: _Optional[int] = ...) -> None: ...
+
+class Cancel(_message.Message):
+    __slots__ = ("signal", "grace")
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    GRACE_FIELD_NUMBER: _ClassVar[int]
+    signal: str
+    grace: _duration_pb2.Duration
+    def __init__(self, signal: _Optional[str] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class AttachResponse(_message.Message):
+    __slots__ = ("started", "output", "ended")
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    started: Started
+    output: Output
+    ended: Ended
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ...) -> None: ...
+
+class Started(_message.Message):
+    __slots__ = ("queue_time", "setup_time")
+    QUEUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SETUP_TIME_FIELD_NUMBER: _ClassVar[int]
+    queue_time: _duration_pb2.Duration
+    setup_time: _duration_pb2.Duration
+    def __init__(self, queue_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., setup_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Output(_message.Message):
+    __slots__ = ("stream", "offset_bytes", "time", "data")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    stream: OutputStream
+    offset_bytes: int
+    time: _duration_pb2.Duration
+    data: bytes
+    def __init__(self, stream: _Optional[_Union[OutputStream, str]] = ..., offset_bytes: _Optional[int] = ..., time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class Ended(_message.Message):
+    __slots__ = ("outcome", "stdout_total_bytes", "stderr_total_bytes", "files")
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STDERR_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    outcome: Outcome
+    stdout_total_bytes: int
+    stderr_total_bytes: int
+    files: _containers.RepeatedCompositeFieldContainer[OutputFile]
+    def __init__(self, outcome: _Optional[_Union[Outcome, _Mapping]] = ..., stdout_total_bytes: _Optional[int] = ..., stderr_total_bytes: _Optional[int] = ..., files: _Optional[_Iterable[_Union[OutputFile, _Mapping]]] = ...) -> None: ...
+
+class RunGroupRequest(_message.Message):
+    __slots__ = ("members", "pipes", "end_rule", "wall_time")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    PIPES_FIELD_NUMBER: _ClassVar[int]
+    END_RULE_FIELD_NUMBER: _ClassVar[int]
+    WALL_TIME_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[GroupMember]
+    pipes: _containers.RepeatedCompositeFieldContainer[GroupPipe]
+    end_rule: EndRule
+    wall_time: _duration_pb2.Duration
+    def __init__(self, members: _Optional[_Iterable[_Union[GroupMember, _Mapping]]] = ..., pipes: _Optional[_Iterable[_Union[GroupPipe, _Mapping]]] = ..., end_rule: _Optional[_Union[EndRule, str]] = ..., wall_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class GroupMember(_message.Message):
+    __slots__ = ("name", "job")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    job: Job
+    def __init__(self, name: _Optional[str] = ..., job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+
+class GroupPipe(_message.Message):
+    __slots__ = ("name", "to", "swallow", "record_bytes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    SWALLOW_FIELD_NUMBER: _ClassVar[int]
+    RECORD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    to: PipeEnd
+    swallow: bool
+    record_bytes: int
+    def __init__(self, name: _Optional[str] = ..., to: _Optional[_Union[PipeEnd, _Mapping]] = ..., swallow: _Optional[bool] = ..., record_bytes: _Optional[int] = ..., **kwargs) -> None: ...
+
+class PipeEnd(_message.Message):
+    __slots__ = ("member", "descriptor")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
+    member: str
+    descriptor: int
+    def __init__(self, member: _Optional[str] = ..., descriptor: _Optional[int] = ...) -> None: ...
+
+class RunGroupResponse(_message.Message):
+    __slots__ = ("results", "records")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[GroupResult]
+    records: _containers.RepeatedCompositeFieldContainer[PipeRecord]
+    def __init__(self, results: _Optional[_Iterable[_Union[GroupResult, _Mapping]]] = ..., records: _Optional[_Iterable[_Union[PipeRecord, _Mapping]]] = ...) -> None: ...
+
+class GroupResult(_message.Message):
+    __slots__ = ("name", "response", "end_place", "stopped")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    END_PLACE_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    response: RunResponse
+    end_place: int
+    stopped: bool
+    def __init__(self, name: _Optional[str] = ..., response: _Optional[_Union[RunResponse, _Mapping]] = ..., end_place: _Optional[int] = ..., stopped: _Optional[bool] = ...) -> None: ...
+
+class PipeRecord(_message.Message):
+    __slots__ = ("name", "pieces", "total_bytes", "truncated")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    pieces: _containers.RepeatedCompositeFieldContainer[PipePiece]
+    total_bytes: int
+    truncated: bool
+    def __init__(self, name: _Optional[str] = ..., pieces: _Optional[_Iterable[_Union[PipePiece, _Mapping]]] = ..., total_bytes: _Optional[int] = ..., truncated: _Optional[bool] = ...) -> None: ...
+
+class PipePiece(_message.Message):
+    __slots__ = ("time", "data")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    time: _duration_pb2.Duration
+    data: bytes
+    def __init__(self, time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class RunBatchRequest(_message.Message):
+    __slots__ = ("job", "cases", "parallel_count", "rule", "wall_time")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    CASES_FIELD_NUMBER: _ClassVar[int]
+    PARALLEL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    WALL_TIME_FIELD_NUMBER: _ClassVar[int]
+    job: Job
+    cases: _containers.RepeatedCompositeFieldContainer[BatchCase]
+    parallel_count: int
+    rule: BatchRule
+    wall_time: _duration_pb2.Duration
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., cases: _Optional[_Iterable[_Union[BatchCase, _Mapping]]] = ..., parallel_count: _Optional[int] = ..., rule: _Optional[_Union[BatchRule, str]] = ..., wall_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class BatchCase(_message.Message):
+    __slots__ = ("stdin", "argv", "env", "files", "limits", "group")
+    class EnvEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    STDIN_FIELD_NUMBER: _ClassVar[int]
+    ARGV_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    stdin: Content
+    argv: _containers.RepeatedScalarFieldContainer[str]
+    env: _containers.ScalarMap[str, str]
+    files: _containers.RepeatedCompositeFieldContainer[InputFile]
+    limits: Limits
+    group: str
+    def __init__(self, stdin: _Optional[_Union[Content, _Mapping]] = ..., argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[InputFile, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., group: _Optional[str] = ...) -> None: ...
+
+class RunBatchResponse(_message.Message):
+    __slots__ = ("index", "response", "fault", "skipped")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    response: RunResponse
+    fault: Fault
+    skipped: Skipped
+    def __init__(self, index: _Optional[int] = ..., response: _Optional[_Union[RunResponse, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ...) -> None: ...
+
+class Fault(_message.Message):
+    __slots__ = ("reason", "message", "metadata")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    metadata: _containers.ScalarMap[str, str]
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Skipped(_message.Message):
+    __slots__ = ("cause",)
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    cause: SkipCause
+    def __init__(self, cause: _Optional[_Union[SkipCause, str]] = ...) -> None: ...
 
 class GetHostRequest(_message.Message):
     __slots__ = ()

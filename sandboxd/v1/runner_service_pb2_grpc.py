@@ -44,6 +44,21 @@ class RunnerServiceStub:
                 request_serializer=sandboxd_dot_v1_dot_runner__service__pb2.RunRequest.SerializeToString,
                 response_deserializer=sandboxd_dot_v1_dot_runner__service__pb2.RunResponse.FromString,
                 _registered_method=True)
+        self.Attach = channel.stream_stream(
+                '/sandboxd.v1.RunnerService/Attach',
+                request_serializer=sandboxd_dot_v1_dot_runner__service__pb2.AttachRequest.SerializeToString,
+                response_deserializer=sandboxd_dot_v1_dot_runner__service__pb2.AttachResponse.FromString,
+                _registered_method=True)
+        self.RunGroup = channel.unary_unary(
+                '/sandboxd.v1.RunnerService/RunGroup',
+                request_serializer=sandboxd_dot_v1_dot_runner__service__pb2.RunGroupRequest.SerializeToString,
+                response_deserializer=sandboxd_dot_v1_dot_runner__service__pb2.RunGroupResponse.FromString,
+                _registered_method=True)
+        self.RunBatch = channel.unary_stream(
+                '/sandboxd.v1.RunnerService/RunBatch',
+                request_serializer=sandboxd_dot_v1_dot_runner__service__pb2.RunBatchRequest.SerializeToString,
+                response_deserializer=sandboxd_dot_v1_dot_runner__service__pb2.RunBatchResponse.FromString,
+                _registered_method=True)
         self.GetHost = channel.unary_unary(
                 '/sandboxd.v1.RunnerService/GetHost',
                 request_serializer=sandboxd_dot_v1_dot_runner__service__pb2.GetHostRequest.SerializeToString,
@@ -89,6 +104,57 @@ class RunnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Attach(self, request_iterator, context):
+        """Runs one job live: the caller writes to its standard input, sends it signals, and gets its output
+        as it comes. The first message is the job and nothing else; the last answer is `ended`.
+
+        The call is the job, as in Run. Input is taken only as fast as the program reads it, and a
+        caller that reads slowly slows the program, nobody else: gRPC's flow control reaches to its
+        pipes. When the caller ends its stream of requests, standard input ends, too; the program runs
+        on. What comes after the program's end is ignored.
+
+        Errors: those of Run, by their paths in AttachRequest, and
+        INVALID_ARGUMENT: the first message has no job, or a later one has; input comes after its end,
+        or though Job.stdin is given; a signal, a size or a grace is none, or there is no terminal.
+        The job is killed.
+        DEADLINE_EXCEEDED: the job did not come in time, or what was left was not read in time after
+        the program's end (reason STREAM_IDLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunGroup(self, request, context):
+        """Runs several jobs at once, each in a sandbox of its own with its own limits, joined by pipes: a
+        program and its interactor, say. It takes a slot for each, all at once.
+
+        The call is all of its jobs, as in Run.
+
+        Errors: those of Run, by their paths in RunGroupRequest ("members[1].job.argv"), and
+        INVALID_ARGUMENT: a member has no name or another's, a pipe has an end that is nobody's or
+        another pipe's, or joins a member to itself; there are more members than slots (here, or in
+        the caller's share).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunBatch(self, request, context):
+        """Runs one job over many cases, several at once, and answers with each as it ends. Each case runs
+        in a sandbox of its own and takes a slot, in turn with the jobs of others.
+
+        The call is all of its jobs: when the caller cancels it, or its deadline passes, those that run
+        are killed and the others never start. A case that fails by a fault of the host is told so, and
+        the others go on.
+
+        Errors: those of Run that concern all cases, by their paths in RunBatchRequest
+        ("cases[3].limits.cpu_time"), before any case runs. One that concerns a single case
+        (RESOURCE_EXHAUSTED never does: a case waits for its place) is its `fault`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetHost(self, request, context):
         """Describes this host: what it offers, what it enforces and by what, and what is weaker here.
 
@@ -113,6 +179,21 @@ def add_RunnerServiceServicer_to_server(servicer, server):
                     servicer.Run,
                     request_deserializer=sandboxd_dot_v1_dot_runner__service__pb2.RunRequest.FromString,
                     response_serializer=sandboxd_dot_v1_dot_runner__service__pb2.RunResponse.SerializeToString,
+            ),
+            'Attach': grpc.stream_stream_rpc_method_handler(
+                    servicer.Attach,
+                    request_deserializer=sandboxd_dot_v1_dot_runner__service__pb2.AttachRequest.FromString,
+                    response_serializer=sandboxd_dot_v1_dot_runner__service__pb2.AttachResponse.SerializeToString,
+            ),
+            'RunGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunGroup,
+                    request_deserializer=sandboxd_dot_v1_dot_runner__service__pb2.RunGroupRequest.FromString,
+                    response_serializer=sandboxd_dot_v1_dot_runner__service__pb2.RunGroupResponse.SerializeToString,
+            ),
+            'RunBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.RunBatch,
+                    request_deserializer=sandboxd_dot_v1_dot_runner__service__pb2.RunBatchRequest.FromString,
+                    response_serializer=sandboxd_dot_v1_dot_runner__service__pb2.RunBatchResponse.SerializeToString,
             ),
             'GetHost': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHost,
@@ -152,6 +233,87 @@ class RunnerService:
             '/sandboxd.v1.RunnerService/Run',
             sandboxd_dot_v1_dot_runner__service__pb2.RunRequest.SerializeToString,
             sandboxd_dot_v1_dot_runner__service__pb2.RunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attach(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/sandboxd.v1.RunnerService/Attach',
+            sandboxd_dot_v1_dot_runner__service__pb2.AttachRequest.SerializeToString,
+            sandboxd_dot_v1_dot_runner__service__pb2.AttachResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandboxd.v1.RunnerService/RunGroup',
+            sandboxd_dot_v1_dot_runner__service__pb2.RunGroupRequest.SerializeToString,
+            sandboxd_dot_v1_dot_runner__service__pb2.RunGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sandboxd.v1.RunnerService/RunBatch',
+            sandboxd_dot_v1_dot_runner__service__pb2.RunBatchRequest.SerializeToString,
+            sandboxd_dot_v1_dot_runner__service__pb2.RunBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,
