@@ -7,6 +7,9 @@ class               at fault               gRPC status
 `PreconditionError` the caller's wish      FAILED_PRECONDITION
 `CallerError`       who calls              UNAUTHENTICATED, PERMISSION_DENIED
 `Busy`              nobody: try later      RESOURCE_EXHAUSTED
+`NotFoundError`     the caller             NOT_FOUND
+`ConflictError`     the caller             ALREADY_EXISTS
+`StreamIdle`        the caller             DEADLINE_EXCEEDED
 `HostError`         the operator           UNAVAILABLE
 `BlobDamaged`       the operator's disk    DATA_LOSS
 `StageError`        us                     INTERNAL, with stage and errno
@@ -75,6 +78,30 @@ class Busy(SandboxdError):  # noqa: N818 - the house's word, see docs/glossary.m
         """Carry the time after which a new attempt is worth making."""
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class NotFoundError(SandboxdError):
+    """The caller has nothing of this name; whether somebody else has is not told."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Carry an UPPER_SNAKE reason and one sentence."""
+        super().__init__(message)
+        self.reason = reason
+
+
+class ConflictError(SandboxdError):
+    """The caller has something else of this name."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Carry an UPPER_SNAKE reason and one sentence."""
+        super().__init__(message)
+        self.reason = reason
+
+
+class StreamIdle(SandboxdError):  # noqa: N818 - what it is, as a word
+    """A call stood still for too long: its caller neither sent nor took anything."""
+
+    reason = "STREAM_IDLE"
 
 
 class CallerError(SandboxdError):

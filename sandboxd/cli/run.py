@@ -21,6 +21,7 @@ from sandboxd.model.outcome import (
     Signaled,
     SyscallDenied,
 )
+from sandboxd.model.signals import signal_number
 
 if TYPE_CHECKING:
     from sandboxd.model.job import Job, Terminal
@@ -82,7 +83,7 @@ def exit_code_of(result: RunResult) -> int:
         case Exited(exit_code):
             return exit_code
         case Signaled(name):
-            return BY_SIGNAL + _signal_number(name)
+            return BY_SIGNAL + (signal_number(name) or 0)
         case LimitExceeded():
             return LIMIT_ENDED
         case SyscallDenied():
@@ -172,9 +173,3 @@ def _report(result: RunResult) -> None:
         case NotStarted(_, message):
             text = message
     click.echo(f"sandboxd: {text}", err=True)
-
-
-def _signal_number(name: str) -> int:
-    if name.startswith("RTMIN+"):
-        return signal.SIGRTMIN + int(name.removeprefix("RTMIN+"))
-    return int(signal.Signals[f"SIG{name}"])

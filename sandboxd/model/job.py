@@ -117,7 +117,7 @@ class Job:
     network: Network = Network.NONE
     merge_stderr: bool = False
     terminal: Terminal | None = None
-    """Instead of pipes; all output is then stdout's. Only for jobs that run in this process."""
+    """Instead of pipes; all output is then stdout's. Only for jobs that run live, without stdin."""
     require: tuple[str, ...] = ()
     exclusive_cpus: bool = False
     """Whether no other job of this daemon runs on this one's processors meanwhile."""
@@ -239,6 +239,8 @@ def _violations(job: Job) -> Iterator[Violation]:
     terminal = job.terminal
     if terminal and not all(0 < n <= MAX_TERMINAL for n in (terminal.rows, terminal.columns)):
         yield Violation("terminal", f"rows and columns must be from 1 to {MAX_TERMINAL}")
+    if terminal and job.stdin:
+        yield Violation("stdin", "must be unset: a terminal is typed at")
     size = sum(len(text.encode("utf-8", "surrogatepass")) + 1 for text in _exec_strings(job))
     if size > MAX_ARGV_BYTES:
         yield Violation("argv", f"with env must be at most {MAX_ARGV_BYTES} bytes")

@@ -11,6 +11,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from sandboxd.model.signals import signal_name
+
 if TYPE_CHECKING:
     from sandboxd.model.blob import Digest
     from sandboxd.model.limits import Limits
@@ -211,11 +213,3 @@ def _ending_of(wait_status: int) -> Ending:
     if number == 0:
         return Exited((wait_status >> 8) & 0xFF)
     return Signaled(signal_name(number), bool(wait_status & 0x80))
-
-
-def signal_name(number: int) -> str:
-    """Name a signal without its SIG; real-time ones count from RTMIN."""
-    try:
-        return signal.Signals(number).name.removeprefix("SIG")
-    except ValueError:
-        return f"RTMIN+{number - signal.SIGRTMIN}"

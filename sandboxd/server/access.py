@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 ANY = frozenset(Role)
 RIGHTS: Mapping[str, frozenset[Role]] = {
     "/sandboxd.v1.RunnerService/Run": frozenset({Role.RUN}),
+    "/sandboxd.v1.RunnerService/Attach": frozenset({Role.RUN}),
+    "/sandboxd.v1.RunnerService/RunGroup": frozenset({Role.RUN}),
+    "/sandboxd.v1.RunnerService/RunBatch": frozenset({Role.RUN}),
     "/sandboxd.v1.RunnerService/GetHost": ANY,
     "/sandboxd.v1.BlobService/FindMissingBlobs": frozenset({Role.RUN}),
     "/sandboxd.v1.BlobService/UploadBlob": frozenset({Role.RUN}),

@@ -38,6 +38,10 @@ class _Wish:
     tenant: str
     share: Share
     memory_bytes: int
+    count: int = 1
+    priority: int = 0
+    has_place: bool = True
+    """Whether it is one of those that wait in the queue."""
     turn: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -54,8 +58,10 @@ class _Held:
 class Admission:
     """At most `slot_count` holders at a time, at most `queue_length` waiting beyond them.
 
-    Tenants that wait are served in turn, one slot each; inside one tenant the first come is served
-    first. None holds more than its share. Belongs to one event loop.
+    Tenants that wait are served in turn, one wish each; inside one tenant the highest priority is
+    served first, and of those the first come. None holds more than its share. Who needs several
+    slots has them all at once: when it is its turn, all others wait until so many are free. Belongs
+    to one event loop.
     """
 
     def __init__(self, slot_count: int, queue_length: int) -> None:
@@ -68,6 +74,8 @@ class Admission:
         self._waiting: dict[str, deque[_Wish]] = {}
         """Never an empty queue; the tenant whose turn is next comes first."""
         self._waiting_bytes = 0
+        self._gathers = False
+        """Whether somebody whose turn it is waits for more slots than are free."""
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -81,16 +89,26 @@ class Admission:
     @property
     def waiting_count(self) -> int:
         """How many wait for a slot now."""
-        return sum(map(len, self._waiting.values()))
+        return sum(wish.count for queue in self._waiting.values() for wish in queue)
 
     @asynccontextmanager
-    async def slot(
-        self, tenant: str, size_bytes: int = 0, *, share: Share = WHOLE, memory_bytes: int = 0
+    async def slot(  # noqa: PLR0913 - keywords, each of them one thing that matters to a turn
+        self,
+        tenant: str,
+        size_bytes: int = 0,
+        *,
+        share: Share = WHOLE,
+        memory_bytes: int = 0,
+        count: int = 1,
+        priority: int = 0,
+        is_bounded_elsewhere: bool = False,
     ) -> AsyncIterator[timedelta]:
         """Hold a slot for the time of the context; gives the time that was spent in the queue.
 
         `size_bytes` is what the request holds in memory while it waits, `memory_bytes` what counts
         against the tenant's `share` while it has the slot. A tenant that holds nothing always may.
+        `count` slots are held at once: no more than there are, and than the share has. Who sees to
+        it that few wait (`is_bounded_elsewhere`) takes no place in the queue.
 
         Raises:
             Busy: as many wait already as may, or as much; try again after its `retry_after`.
@@ -99,7 +117,7 @@ class Admission:
         """
         clock = asyncio.get_running_loop().time
         asked = clock()
-        wish = _Wish(tenant, share, memory_bytes)
+        wish = _Wish(tenant, share, memory_bytes, count, priority, not is_bounded_elsewhere)
         await self._take(wish, size_bytes)
         taken = clock()
         try:
@@ -118,13 +136,15 @@ class Admission:
             raise HostError(
                 "DRAINING", "cannot take another job: the server is draining", "ask another server"
             )
-        free = self._held_count < self.slot_count
-        if free and wish.tenant not in self._waiting and self._fits(wish):
+        is_free = self._has_free(wish) and not self._gathers
+        if is_free and wish.tenant not in self._waiting and self._fits(wish):
             self._hold(wish)
             return
-        self._check_room(wish, size_bytes)
+        if wish.has_place:
+            self._check_room(wish, size_bytes)
         self._waiting_bytes += size_bytes
         self._waiting.setdefault(wish.tenant, deque()).append(wish)
+        self._serve()  # others may be the ones that wait for their share
         try:
             await wish.turn
         except asyncio.CancelledError:
@@ -137,7 +157,7 @@ class Admission:
             self._waiting_bytes -= size_bytes
 
     def _check_room(self, wish: _Wish, size_bytes: int) -> None:
-        if self.waiting_count >= self.queue_length:
+        if self._places_taken() >= self.queue_length:
             raise Busy(
                 f"cannot queue another job: {self.queue_length} are waiting, which is all that may",
                 self._retry_after(self.slot_count),
@@ -149,7 +169,7 @@ class Admission:
                 self._retry_after(self.slot_count),
             )
         places = wish.share.queue_places
-        if places is not None and len(self._waiting.get(wish.tenant, ())) >= places:
+        if places is not None and self._places_taken(wish.tenant) >= places:
             slots = min(wish.share.slots or self.slot_count, self.slot_count)
             busy = Busy(
                 f"cannot queue another job: {places} of yours are waiting, which is your share",
@@ -158,28 +178,35 @@ class Admission:
             busy.reason = "SHARE_EXHAUSTED"
             raise busy
 
+    def _places_taken(self, tenant: str | None = None) -> int:
+        queues = self._waiting.values() if tenant is None else [self._waiting.get(tenant, ())]
+        return sum(wish.has_place for queue in queues for wish in queue)
+
+    def _has_free(self, wish: _Wish) -> bool:
+        return self._held_count + wish.count <= self.slot_count
+
     def _fits(self, wish: _Wish) -> bool:
-        """Tell whether the tenant's share allows one more."""
+        """Tell whether the tenant's share allows this, too."""
         held, share = self._held.get(wish.tenant), wish.share
         if held is None:
             return True
         memory_bytes = held.memory_bytes + wish.memory_bytes
-        return (share.slots is None or held.slots < share.slots) and (
+        return (share.slots is None or held.slots + wish.count <= share.slots) and (
             share.memory_bytes is None or memory_bytes <= share.memory_bytes
         )
 
     def _hold(self, wish: _Wish) -> None:
-        self._held_count += 1
+        self._held_count += wish.count
         self._idle.clear()
         held = self._held.setdefault(wish.tenant, _Held())
-        held.slots += 1
+        held.slots += wish.count
         held.memory_bytes += wish.memory_bytes
 
     def _free(self, wish: _Wish) -> None:
-        """Put the slot back, for the waiter whose turn it is."""
-        self._held_count -= 1
+        """Put its slots back, for the waiter whose turn it is."""
+        self._held_count -= wish.count
         held = self._held[wish.tenant]
-        held.slots -= 1
+        held.slots -= wish.count
         held.memory_bytes -= wish.memory_bytes
         if not held.slots:
             del self._held[wish.tenant]
@@ -189,6 +216,7 @@ class Admission:
 
     def _serve(self) -> None:
         """Give free slots to those whose turn it is."""
+        self._gathers = False
         while self._held_count < self.slot_count and (wish := self._next()):
             self._hold(wish)
             wish.turn.set_result(None)
@@ -197,9 +225,13 @@ class Admission:
         """Take the first in line of the first tenant that has not its whole share."""
         for tenant, queue in self._waiting.items():
             # One that was cancelled a moment ago is still here: it forgets itself.
-            wish = next((wish for wish in queue if not wish.turn.cancelled()), None)
+            wishes = (wish for wish in queue if not wish.turn.cancelled())
+            wish = max(wishes, key=lambda wish: wish.priority, default=None)
             if wish is None or not self._fits(wish):
                 continue
+            if not self._has_free(wish):
+                self._gathers = True
+                return None
             queue.remove(wish)
             del self._waiting[tenant]
             if queue:

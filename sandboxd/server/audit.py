@@ -34,10 +34,12 @@ log = logging.getLogger(__name__)
 
 EVENTS = {
     "/sandboxd.v1.RunnerService/Run": "run",
+    "/sandboxd.v1.RunnerService/Attach": "attach",
     "/sandboxd.v1.BlobService/UploadBlob": "upload_blob",
     "/sandboxd.v1.BlobService/DeleteBlob": "delete_blob",
 }
 """Which calls leave a line, and as what."""
+JOBS = {"run", "attach"}
 CLOCKS_APART_SECONDS = 0.1
 """A client whose deadline passes hangs up, and we may hear that before it passes here."""
 TIMES = ("queue_time", "setup_time", "wall_time", "cpu_time")
@@ -94,10 +96,10 @@ def line_for(call: Call, status: str, began: datetime, seconds: float) -> dict[s
         "caller": known.caller.name if known else None,
         "known_by": known.by if known else None,
         "address": call.address,
-        **(_job(call) if event == "run" else {"blob": call.blob or None}),
+        **(_job(call) if event in JOBS else {"blob": call.blob or None}),
         "status": status,
         "reason": call.reason or None,
-        **({"ending": _ending(result.ending) if result else None} if event == "run" else {}),
+        **({"ending": _ending(result.ending) if result else None} if event in JOBS else {}),
         "seconds": {"call": round(seconds, 6), **_seconds(result)},
     }
 

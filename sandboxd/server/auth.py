@@ -6,6 +6,7 @@ Decides nothing itself: `access` says who calls and whether they may, `audit` wr
 from __future__ import annotations
 
 from contextlib import nullcontext
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -49,6 +50,8 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # only the s
             return handler
 
         method = handler.unary_unary or handler.unary_stream or handler.stream_unary
+        if iscoroutinefunction(handler.stream_stream):  # ours; reflection's is a generator
+            method = handler.stream_stream
 
         async def whole(requests: Any, context: Context) -> Any:  # noqa: ANN401 - any answer
             call, peer = self._begin(details, context)

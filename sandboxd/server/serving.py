@@ -27,10 +27,12 @@ from sandboxd.server.blob_service import BlobService
 from sandboxd.server.board import Counts
 from sandboxd.server.entrance import Entrance
 from sandboxd.server.job_blobs import JobBlobs
-from sandboxd.server.service import DESCRIPTOR, SERVICES, ReadsRequests, RunnerService
+from sandboxd.server.requests import SERVICES, ReadsRequests
+from sandboxd.server.service import DESCRIPTOR, RunnerService
 from sandboxd.server.systemd import Manager
 from sandboxd.server.threads import Threads
 from sandboxd.server.tls import Certificates
+from sandboxd.server.turns import Turns
 from sandboxd.v1 import blob_service_pb2_grpc as blob_grpc
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
@@ -114,8 +116,8 @@ class Server:
         """The queue before the supervisor."""
         self._threads = Threads()
         self._blobs = BlobService(blobs, self._threads)
-        job_blobs = JobBlobs(blobs, self._threads)
-        self._service = RunnerService(supervisor, self.admission, self.counts, job_blobs)
+        turns = Turns(supervisor, self.admission, JobBlobs(blobs, self._threads))
+        self._service = RunnerService(turns, self.counts)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # no stub has it
         self._tidying: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()

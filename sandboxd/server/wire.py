@@ -23,6 +23,7 @@ from sandboxd.model.job import (
     Job,
     Network,
     OutputPath,
+    Terminal,
 )
 from sandboxd.model.limits import ROWS
 from sandboxd.model.outcome import (
@@ -61,13 +62,19 @@ if TYPE_CHECKING:
 __all__ = [
     "HostDescription",
     "error_from",
+    "from_file",
     "from_host_response",
     "from_job",
+    "from_outcome",
     "from_response",
     "in_request",
+    "job_from",
+    "job_message",
     "status_of",
+    "to_file",
     "to_host_response",
     "to_job",
+    "to_outcome",
     "to_response",
 ]
 
@@ -97,13 +104,17 @@ MAX_COUNTS = {
 
 
 def to_job(request: pb.RunRequest) -> Job:
-    """Give the job that a request asks for.
+    """Give the job that a request asks for; as `job_from`."""
+    return job_from(request.job)
+
+
+def job_from(asked: pb.Job, path: str = "job.") -> Job:
+    """Give the job that a message describes, whose own path in the request is given.
 
     Raises:
         JobError: naming every field at fault by its path in the request (`job.argv[0]`).
 
     """
-    asked = request.job
     # Before anything is made of them: two million empty ones fit into few bytes.
     broken = [
         Violation(name, f"must have at most {most} entries")
@@ -111,7 +122,7 @@ def to_job(request: pb.RunRequest) -> Job:
         if len(getattr(asked, name)) > most
     ]
     if broken:
-        raise in_request(JobError(*broken))
+        raise in_request(JobError(*broken), path)
     try:
         job = Job(
             argv=tuple(asked.argv),
@@ -134,18 +145,24 @@ def to_job(request: pb.RunRequest) -> Job:
             root=asked.root or "host",
             network=_to_network(asked.network, broken),
             merge_stderr=asked.merge_stderr,
+            terminal=_to_terminal(asked),
             require=tuple(asked.require),
             exclusive_cpus=asked.exclusive_cpus,
         )
     except JobError as error:
-        raise in_request(JobError(*broken, *error.violations)) from None
+        raise in_request(JobError(*broken, *error.violations), path) from None
     if broken:
-        raise in_request(JobError(*broken))
+        raise in_request(JobError(*broken), path)
     return job
 
 
 def from_job(job: Job) -> pb.RunRequest:
-    """Give the request that asks for a job.
+    """Give the request that asks for a job; as `job_message`."""
+    return pb.RunRequest(job=job_message(job))
+
+
+def job_message(job: Job) -> pb.Job:
+    """Give the message that describes a job.
 
     Raises:
         JobError: naming every field that no message can carry (text that is no UTF-8, a number
@@ -155,53 +172,54 @@ def from_job(job: Job) -> pb.RunRequest:
     violations = tuple(_unsendable(job))
     if violations:
         raise JobError(*violations)
-    return pb.RunRequest(
-        job=pb.Job(
-            argv=job.argv,
-            env={name: value for name, value in job.env.items() if name not in job.secret_env},
-            secret_env=job.secret_env,
-            working_directory=job.working_directory,
-            stdin=_from_content(job.stdin) if job.stdin else None,
-            files=[
-                pb.InputFile(
-                    path=file.path,
-                    content=_from_content(file.content),
-                    executable=file.executable,
-                    secret=file.secret,
-                )
-                for file in job.files
-            ],
-            outputs=[
-                pb.OutputPath(
-                    path=o.path, optional=o.optional, store=o.store, max_bytes=o.max_bytes
-                )
-                for o in job.outputs
-            ],
-            limits=message_from(pb.Limits, job.limits),
-            policy=job.policy,
-            root=job.root,
-            network=NETWORKS[job.network],
-            merge_stderr=job.merge_stderr,
-            require=job.require,
-            exclusive_cpus=job.exclusive_cpus,
-        )
+    return pb.Job(
+        argv=job.argv,
+        env={name: value for name, value in job.env.items() if name not in job.secret_env},
+        secret_env=job.secret_env,
+        working_directory=job.working_directory,
+        stdin=_from_content(job.stdin) if job.stdin else None,
+        files=[
+            pb.InputFile(
+                path=file.path,
+                content=_from_content(file.content),
+                executable=file.executable,
+                secret=file.secret,
+            )
+            for file in job.files
+        ],
+        outputs=[
+            pb.OutputPath(path=o.path, optional=o.optional, store=o.store, max_bytes=o.max_bytes)
+            for o in job.outputs
+        ],
+        limits=message_from(pb.Limits, job.limits),
+        policy=job.policy,
+        root=job.root,
+        network=NETWORKS[job.network],
+        merge_stderr=job.merge_stderr,
+        terminal=_from_terminal(job.terminal),
+        require=job.require,
+        exclusive_cpus=job.exclusive_cpus,
     )
 
 
 def to_response(result: RunResult) -> pb.RunResponse:
     """Give the answer that carries a result; bytes of paths that are no UTF-8 become visible."""
-    outcome = result.outcome
     return pb.RunResponse(
-        outcome=pb.Outcome(
-            **_ending(outcome.ending),
-            usage=message_from(pb.Usage, outcome.usage),
-            limits_touched=outcome.limits_touched,
-            enforced=[_enforced(limit) for limit in outcome.enforced],
-            policy_digest=outcome.policy_digest,
-        ),
+        outcome=from_outcome(result.outcome),
         stdout=message_from(pb.Captured, result.stdout),
         stderr=message_from(pb.Captured, result.stderr),
-        files=[_from_file(file) for file in result.files],
+        files=[from_file(file) for file in result.files],
+    )
+
+
+def from_outcome(outcome: Outcome) -> pb.Outcome:
+    """Give the message that carries an outcome."""
+    return pb.Outcome(
+        **_ending(outcome.ending),
+        usage=message_from(pb.Usage, outcome.usage),
+        limits_touched=outcome.limits_touched,
+        enforced=[_enforced(limit) for limit in outcome.enforced],
+        policy_digest=outcome.policy_digest,
     )
 
 
@@ -212,23 +230,32 @@ def from_response(response: pb.RunResponse) -> RunResult:
         HostError: this client cannot read the answer (reason UNREADABLE_ANSWER).
 
     """
-    outcome = response.outcome
     try:
-        name = outcome.WhichOneof("ending") or "none"
         return RunResult(
-            outcome=Outcome(
-                ending=value_from(ENDING_OF[name], getattr(outcome, name)),
-                usage=value_from(Usage, outcome.usage),
-                limits_touched=tuple(outcome.limits_touched),
-                enforced=tuple(value_from(EnforcedLimit, limit) for limit in outcome.enforced),
-                policy_digest=outcome.policy_digest,
-            ),
+            outcome=to_outcome(response.outcome),
             stdout=value_from(Captured, response.stdout),
             stderr=value_from(Captured, response.stderr),
-            files=tuple(_to_file(file) for file in response.files),
+            files=tuple(to_file(file) for file in response.files),
         )
     except (KeyError, OverflowError) as error:
         raise unreadable() from error
+
+
+def to_outcome(outcome: pb.Outcome) -> Outcome:
+    """Give the outcome that a message carries.
+
+    Raises:
+        KeyError, OverflowError: this client cannot read it.
+
+    """
+    name = outcome.WhichOneof("ending") or "none"
+    return Outcome(
+        ending=value_from(ENDING_OF[name], getattr(outcome, name)),
+        usage=value_from(Usage, outcome.usage),
+        limits_touched=tuple(outcome.limits_touched),
+        enforced=tuple(value_from(EnforcedLimit, limit) for limit in outcome.enforced),
+        policy_digest=outcome.policy_digest,
+    )
 
 
 def _to_content(
@@ -252,6 +279,19 @@ def _from_content(content: bytes | Digest) -> pb.Content:
     if isinstance(content, Digest):
         return pb.Content(blob=from_digest(content))
     return pb.Content(data=content)
+
+
+def _to_terminal(asked: pb.Job) -> Terminal | None:
+    if not asked.HasField("terminal"):
+        return None
+    size, usual = asked.terminal, Terminal()
+    return Terminal(size.rows or usual.rows, size.columns or usual.columns, not size.no_echo)
+
+
+def _from_terminal(terminal: Terminal | None) -> pb.Terminal | None:
+    if terminal is None:
+        return None
+    return pb.Terminal(rows=terminal.rows, columns=terminal.columns, no_echo=not terminal.echo)
 
 
 def _to_output(output: pb.OutputPath) -> OutputPath:
@@ -304,7 +344,8 @@ def _texts(job: Job) -> Iterator[tuple[str, str]]:
     yield from ((f"require[{index}]", name) for index, name in enumerate(job.require))
 
 
-def _from_file(file: OutputFile) -> pb.OutputFile:
+def from_file(file: OutputFile) -> pb.OutputFile:
+    """Give the message that carries a file, or why it did not come back."""
     path = visible(file.path)
     if file.fault is not None:
         fault = FILE_FAULTS[file.fault]
@@ -313,7 +354,8 @@ def _from_file(file: OutputFile) -> pb.OutputFile:
     return pb.OutputFile(path=path, content=content, executable=file.executable)
 
 
-def _to_file(file: pb.OutputFile) -> OutputFile:
+def to_file(file: pb.OutputFile) -> OutputFile:
+    """Give the file that a message carries; raises KeyError for a fault that is unknown here."""
     source = file.WhichOneof("result") == "content" and file.content.WhichOneof("source")
     if source == "blob":
         blob = digest_of(file.content.blob)

@@ -15,13 +15,16 @@ from sandboxd.errors import (
     BlobDamaged,
     Busy,
     CallerError,
+    ConflictError,
     ForbiddenError,
     HostError,
     JobError,
+    NotFoundError,
     PreconditionError,
     RequestError,
     SandboxdError,
     StageError,
+    StreamIdle,
     UnauthenticatedError,
     Violation,
 )
@@ -40,6 +43,9 @@ CODES: dict[type[SandboxdError], int] = {
     JobError: code_pb2.INVALID_ARGUMENT,
     PreconditionError: code_pb2.FAILED_PRECONDITION,
     Busy: code_pb2.RESOURCE_EXHAUSTED,
+    NotFoundError: code_pb2.NOT_FOUND,
+    ConflictError: code_pb2.ALREADY_EXISTS,
+    StreamIdle: code_pb2.DEADLINE_EXCEEDED,
     HostError: code_pb2.UNAVAILABLE,
     BlobDamaged: code_pb2.DATA_LOSS,
     StageError: code_pb2.INTERNAL,
@@ -50,6 +56,11 @@ REFUSALS: dict[int, type[CallerError | HostError]] = {
     code_pb2.UNAUTHENTICATED: UnauthenticatedError,
     code_pb2.PERMISSION_DENIED: ForbiddenError,
     code_pb2.DATA_LOSS: BlobDamaged,
+}
+
+NAMED: dict[int, type[NotFoundError | ConflictError]] = {
+    code_pb2.NOT_FOUND: NotFoundError,
+    code_pb2.ALREADY_EXISTS: ConflictError,
 }
 
 ERRNO_OF = {name: number for number, name in errno.errorcode.items()}
@@ -65,9 +76,9 @@ WHOLE_JOB = "job"
 """What a violation names that no single field is to blame for."""
 
 
-def in_request(error: JobError) -> JobError:
-    """Name a job's fields by their paths in RunRequest: `job.argv[0]` for `argv[0]`."""
-    return JobError(*(Violation(IN_REQUEST + v.field, v.rule) for v in error.violations))
+def in_request(error: JobError, path: str = IN_REQUEST) -> JobError:
+    """Name a job's fields by their paths in a request: `job.argv[0]` for `argv[0]`."""
+    return JobError(*(Violation(path + v.field, v.rule) for v in error.violations))
 
 
 def status_of(error: SandboxdError) -> Status:
@@ -79,7 +90,7 @@ def status_of(error: SandboxdError) -> Status:
     return status
 
 
-def error_from(status: Status) -> SandboxdError:
+def error_from(status: Status) -> SandboxdError:  # noqa: PLR0911 - one return a kind
     """Give the error that a status carries, a job's fields named as in `Job` (`argv[0]`).
 
     An error of gRPC itself has no details: a request too large becomes a JobError, anything else a
@@ -102,6 +113,10 @@ def error_from(status: Status) -> SandboxdError:
     message = status.message.removesuffix(f"; {remedy}")
     if status.code == code_pb2.FAILED_PRECONDITION:
         return PreconditionError(info.reason, info.metadata.get("subject", ""), message, remedy)
+    if status.code in NAMED:
+        return NAMED[status.code](info.reason, status.message)
+    if info.reason == StreamIdle.reason:
+        return StreamIdle(status.message)
     return REFUSALS.get(status.code, HostError)(info.reason, message, remedy)
 
 

@@ -21,8 +21,8 @@ from sandboxd.model.outcome import (
     SyscallDenied,
     Usage,
     decide,
-    signal_name,
 )
+from sandboxd.model.signals import signal_name, signal_number
 
 LIMITS = Limits(cpu_time=timedelta(seconds=1), wall_time=timedelta(seconds=3))
 MISSING = NotStarted("ENOENT", "cannot execute x")
@@ -99,3 +99,14 @@ def test_every_signal_is_named_and_the_system_agrees(number: int, core: bool) ->
 def test_signals_are_named_without_sig() -> None:
     assert signal_name(signal.SIGSEGV) == "SEGV"
     assert signal_name(signal.SIGRTMIN + 3) == "RTMIN+3"
+
+
+def test_each_signal_is_found_by_its_name() -> None:
+    for number in range(1, signal.SIGRTMAX + 1):
+        if number < 32 or number >= signal.SIGRTMIN:  # two between are the C library's
+            assert signal_number(signal_name(number)) == number
+
+
+@pytest.mark.parametrize("name", ["", "SIGTERM", "9", "RTMIN+31", "RTMIN+-1", "RTMIN+²", "NOPE"])
+def test_what_is_no_signal_has_no_number(name: str) -> None:
+    assert signal_number(name) is None
