@@ -16,7 +16,7 @@ import grpc
 from google.rpc.status_pb2 import Status
 
 from sandboxd.errors import HostError, JobError, Violation
-from sandboxd.model.job import InputFile, Job, Network, OutputPath
+from sandboxd.model.job import InputFile, Job, Network, OutputPath, Terminal
 from sandboxd.server import wire
 from sandboxd.server.addresses import UNIX, host_of, is_loopback
 from sandboxd.v1 import runner_service_pb2 as pb
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
+    from sandboxd.attached import Attached, SyncAttached
     from sandboxd.blobs import Blobs, SyncBlobs
     from sandboxd.model.limits import Limits
     from sandboxd.model.outcome import RunResult
@@ -54,6 +55,7 @@ class JobFields(TypedDict, total=False):
     root: str
     network: Network
     merge_stderr: bool
+    terminal: Terminal
     require: tuple[str, ...]
     exclusive_cpus: bool
     secret_env: Mapping[str, str]
@@ -164,6 +166,31 @@ class Client:
 
         return Blobs(self)
 
+    def attach(
+        self, argv: Sequence[str], *, timeout: timedelta | None = None, **fields: Unpack[JobFields]
+    ) -> Attached:
+        """Run one program live: `async with client.attach(["cat"]) as program: ...`.
+
+        The keywords are the fields of `Job`; with `terminal` it gets one instead of pipes. See
+        `sandboxd.attached.Attached`; errors are those of `run`.
+        """
+        return self.attach_job(_job(argv, fields), timeout=timeout)
+
+    def attach_job(self, job: Job, *, timeout: timedelta | None = None) -> Attached:
+        """Run a job that is made already; as `attach` in all else."""
+        from sandboxd.attached import Attached  # noqa: PLC0415 - who needs none need not load it
+
+        return Attached(self, job, timeout)
+
+    def open(self, rpc: str, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
+        """Begin a call of two streams; for this package."""
+        call = getattr(self._stub, rpc)
+        return call(*requests, timeout=_seconds(timeout), metadata=self._metadata)
+
+    def error_of(self, error: grpc.aio.AioRpcError) -> Exception:
+        """Give what is raised for an error of gRPC; for this package."""
+        return _error_of(error, self._address)
+
     async def call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
         """Call any rpc of one answer, `request` being a message or pieces; for this package."""
         try:
@@ -242,6 +269,27 @@ class SyncClient:
 
         return SyncBlobs(self)
 
+    def attach(
+        self, argv: Sequence[str], *, timeout: timedelta | None = None, **fields: Unpack[JobFields]
+    ) -> SyncAttached:
+        """Run one program live: `with client.attach(["cat"]) as p: ...`; as `Client.attach`."""
+        return self.attach_job(_job(argv, fields), timeout=timeout)
+
+    def attach_job(self, job: Job, *, timeout: timedelta | None = None) -> SyncAttached:
+        """Run a job that is made already; as `attach` in all else."""
+        from sandboxd.attached import SyncAttached  # noqa: PLC0415 - who needs none need not load it
+
+        return SyncAttached(self, job, timeout)
+
+    def open(self, rpc: str, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
+        """Begin a call of two streams; for this package."""
+        call = getattr(self._stub, rpc)
+        return call(*requests, timeout=_seconds(timeout), metadata=self._metadata)
+
+    def error_of(self, call: _Ended) -> Exception:
+        """Give what is raised for a call that ended with an error; for this package."""
+        return _error_of(call, self._address)
+
     def receive(self, rpc: Any, request: Any, timeout: timedelta | None) -> Iterator[Any]:  # noqa: ANN401 - any rpc
         """Call any rpc of many answers, and give them as they come; for this package."""
         call = rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
@@ -305,11 +353,11 @@ def _seconds(timeout: timedelta | None) -> float | None:
 def _error_of(call: _Ended, address: str) -> Exception:
     """Give the error that a call ended with; without details it is gRPC's own."""
     code, message = call.code(), call.details() or ""
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return TimeoutError("cannot wait longer for the answer: the timeout passed")
     for key, value in call.trailing_metadata() or ():
         if key == DETAILS and isinstance(value, bytes):
             return wire.error_from(Status.FromString(value))
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return TimeoutError("cannot wait longer for the answer: the timeout passed")
     # INTERNAL is gRPC's word for a connection that breaks while it still sends.
     if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}:
         return HostError(

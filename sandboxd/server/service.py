@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sandboxd.errors import HostError, JobError, Violation
+from sandboxd.errors import HostError, JobError, RequestError, Violation
 from sandboxd.server import attaching, audit, calls, wire, wire_live
 from sandboxd.server.turns import Queueing
 from sandboxd.v1 import runner_service_pb2 as pb
@@ -114,6 +114,8 @@ def _in_request() -> Iterator[None]:
     """Name the fields of a job that is refused by their paths in the request."""
     try:
         yield
+    except RequestError:  # names its own
+        raise
     except JobError as error:
         raise wire.in_request(error) from None
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from sandboxd.errors import RequestError, Violation
 from sandboxd.model.job import MAX_TERMINAL
+from sandboxd.model.outcome import Captured, RunResult
 from sandboxd.model.signals import signal_number
 from sandboxd.server import wire
 from sandboxd.server.wire_blobs import MAX_PIECE_BYTES
+from sandboxd.server.wire_values import unreadable
 from sandboxd.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
     from sandboxd.model.job import Job
-    from sandboxd.model.outcome import RunResult
     from sandboxd.runtime.live import Piece
 
 STREAMS = {1: pb.OUTPUT_STREAM_STDOUT, 2: pb.OUTPUT_STREAM_STDERR}
@@ -147,6 +148,28 @@ def output_from(piece: Piece) -> pb.Output:
     output = pb.Output(stream=STREAMS[piece.stream], offset_bytes=piece.offset, data=piece.data)
     output.time.FromNanoseconds(piece.time_ns)
     return output
+
+
+def to_result(ended: pb.Ended) -> RunResult:
+    """Give the result that an end tells; its output came before.
+
+    Raises:
+        HostError: this client cannot read it (reason UNREADABLE_ANSWER).
+
+    """
+    try:
+        return RunResult(
+            outcome=wire.to_outcome(ended.outcome),
+            stdout=_captured(ended.stdout_total_bytes),
+            stderr=_captured(ended.stderr_total_bytes),
+            files=tuple(wire.to_file(file) for file in ended.files),
+        )
+    except (KeyError, OverflowError) as error:
+        raise unreadable() from error
+
+
+def _captured(total_bytes: int) -> Captured:
+    return Captured(b"", total_bytes, truncated=False)
 
 
 def from_end(result: RunResult) -> pb.AttachResponse:
