@@ -15,6 +15,7 @@ from sandboxd.version import __version__
 
 COMMANDS = {
     "run": "Run one program in a fresh sandbox, here and now.",
+    "attach": "Run one program live: our input and output are the program's.",
     "serve": "Serve jobs over gRPC.",
     "doctor": "Check this host: what is missing, why, and what mends it.",
     "token": "Make a token for a caller of a server.",

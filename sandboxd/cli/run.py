@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,21 +12,17 @@ import click
 from sandboxd.cli.credentials import credential_options, credentials
 from sandboxd.cli.jobs import host_from, host_options, job_from, job_options
 from sandboxd.cli.keeping import keep
+from sandboxd.cli.outcomes import FAULT, exit_code_of, report
 from sandboxd.errors import SandboxdError
-from sandboxd.model.outcome import (
-    Exited,
-    LimitExceeded,
-    NotStarted,
-    RunResult,
-    Signaled,
-    SyscallDenied,
-)
-from sandboxd.model.signals import signal_number
 
 if TYPE_CHECKING:
-    from sandboxd.model.job import Job, Terminal
+    from collections.abc import Callable
 
-LIMIT_ENDED, FAULT, NOT_EXECUTABLE, NOT_FOUND, BY_SIGNAL = 124, 125, 126, 127, 128
+    from sandboxd.model.job import Job, Terminal
+    from sandboxd.model.outcome import RunResult
+
+GRACE = timedelta(seconds=10)
+"""How long a program at a terminal may take to comply, when we are told to end."""
 
 
 @click.command(
@@ -55,13 +51,13 @@ LIMIT_ENDED, FAULT, NOT_EXECUTABLE, NOT_FOUND, BY_SIGNAL = 124, 125, 126, 127, 1
 def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - click's options
     """Run one job and exit as its program did."""
     try:
-        job = job_from(argv, options, _terminal(options))
+        job = job_from(argv, options, terminal_from(options))
         if options["explain"]:
             from sandboxd.cli.explain import explain  # noqa: PLC0415 - only then
 
             click.echo(explain(job, host_from(options)))
             return
-        result = _as_service_user(job, options) if _gives_root_up(options) else _run(job, options)
+        result = run_as_may_be(lambda: _run(job, options), options)
         if options["as_json"]:
             _print_json(result)
         else:
@@ -69,7 +65,7 @@ def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - cl
                 sys.stdout.buffer.write(result.stdout.data)
                 sys.stderr.buffer.write(result.stderr.data)
                 sys.stdout.flush()
-            _report(result)
+            report(result)
         keep(result, options["keep_to"], quiet=options["as_json"])
     except SandboxdError as error:
         click.echo(f"sandboxd: {error}", err=True)
@@ -77,30 +73,13 @@ def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - cl
     raise click.exceptions.Exit(exit_code_of(result))
 
 
-def exit_code_of(result: RunResult) -> int:
-    """Give the exit code that tells a result: the program's own wherever it has one."""
-    match result.ending:
-        case Exited(exit_code):
-            return exit_code
-        case Signaled(name):
-            return BY_SIGNAL + (signal_number(name) or 0)
-        case LimitExceeded():
-            return LIMIT_ENDED
-        case SyscallDenied():
-            return BY_SIGNAL + signal.SIGSYS
-        case NotStarted(errno):
-            return NOT_FOUND if errno == "ENOENT" else NOT_EXECUTABLE
-
-
-def _gives_root_up(options: dict[str, Any]) -> bool:
-    return os.geteuid() == 0 and not options["address"] and bool(options["keep"])
-
-
-def _as_service_user(job: Job, options: dict[str, Any]) -> RunResult:
-    """As root, run in a child that gives root up, so that we still may write kept files.
+def run_as_may_be(run: Callable[[], RunResult], options: dict[str, Any]) -> RunResult:
+    """Run; as root in a child that gives root up, so that we still may write kept files.
 
     What the child answers is parsed as strictly as an answer from the network.
     """
+    if os.geteuid() or options["address"] or not options["keep"]:
+        return run()
     from sandboxd.server.wire import from_response, to_response  # noqa: PLC0415 - only then
     from sandboxd.v1 import runner_service_pb2 as pb  # noqa: PLC0415 - only then
 
@@ -111,7 +90,7 @@ def _as_service_user(job: Job, options: dict[str, Any]) -> RunResult:
         try:
             os.close(reader)
             with os.fdopen(writer, "wb") as answer:
-                answer.write(to_response(_run(job, options)).SerializeToString())
+                answer.write(to_response(run()).SerializeToString())
             status = 0
         except SandboxdError as error:
             click.echo(f"sandboxd: {error}", err=True)
@@ -126,6 +105,10 @@ def _as_service_user(job: Job, options: dict[str, Any]) -> RunResult:
 
 
 def _run(job: Job, options: dict[str, Any]) -> RunResult:
+    if job.terminal is not None:
+        from sandboxd.cli.live import run_live  # noqa: PLC0415 - only then
+
+        return run_live(job, {**options, "grace": GRACE}, takes_input=True)
     if options["address"]:
         from sandboxd.client import SyncClient  # noqa: PLC0415 - `run` alone needs no gRPC
 
@@ -139,13 +122,12 @@ def _run(job: Job, options: dict[str, Any]) -> RunResult:
         return run_here(job, options, launched)
 
 
-def _terminal(options: dict[str, Any]) -> Terminal | None:
+def terminal_from(options: dict[str, Any]) -> Terminal | None:
+    """Describe the terminal that is asked for, if one is; it is as large as ours."""
     if not options["terminal"]:
         return None
-    if options["as_json"]:
+    if options.get("as_json"):
         raise click.UsageError("--terminal shows what is written at once: it takes no --json")
-    if options["address"]:
-        raise click.UsageError("--terminal runs here: a server does not offer terminals yet")
     from sandboxd.cli.terminal import own_terminal  # noqa: PLC0415 - only then
 
     return own_terminal()
@@ -157,19 +139,3 @@ def _print_json(result: RunResult) -> None:
     from sandboxd.server.wire import to_response  # noqa: PLC0415 - only then; imports no gRPC
 
     click.echo(MessageToJson(to_response(result)))
-
-
-def _report(result: RunResult) -> None:
-    """Say on stderr, in one line, why it did not simply exit."""
-    match result.ending:
-        case Exited():
-            return
-        case Signaled(name):
-            text = f"ended by signal {name}"
-        case LimitExceeded(limit):
-            text = f"limit exceeded: {limit}"
-        case SyscallDenied(name):
-            text = f"system call denied: {name}"
-        case NotStarted(_, message):
-            text = message
-    click.echo(f"sandboxd: {text}", err=True)

@@ -37,21 +37,9 @@ async def _run(job: Job, options: dict[str, Any], launched: Launched | None) -> 
     writer = Writer()
     on_output = None if options["as_json"] else writer.write
     async with Supervisor(host_from(options), launched) as supervisor:
-        if job.terminal is None:
-            result = await supervisor.run(job, on_output=on_output)
-        else:
-            result = await _run_on_terminal(job, supervisor, writer)
+        result = await supervisor.run(job, on_output=on_output)
     writer.finish()
     return result
-
-
-async def _run_on_terminal(job: Job, supervisor: Supervisor, writer: Writer) -> RunResult:
-    from sandboxd.cli.terminal import joined  # noqa: PLC0415 - only then
-    from sandboxd.runtime.live import Live  # noqa: PLC0415 - the same
-
-    with joined() as join:
-        live = Live(lambda piece: writer.write(piece.stream, piece.data), lambda *_: join(live))
-        return await supervisor.run(job, live=live)
 
 
 def _cancel(task: asyncio.Task[Any] | None) -> None:

@@ -1,4 +1,4 @@
-"""`sandboxd run --terminal`: joins the caller's terminal and the program's."""
+"""Our own terminal and standard input, as they go to a program that runs live."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandboxd.model.job import Terminal
 from sandboxd.runtime.nursery import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 INPUT_FD = 0
 PIECE_BYTES = 64 << 10
@@ -30,7 +30,7 @@ class Program(Protocol):
     async def end_input(self) -> None:
         """End its standard input."""
 
-    def resize(self, rows: int, columns: int, /) -> None:
+    async def resize(self, rows: int, columns: int, /) -> None:
         """Tell its terminal the size."""
 
 
@@ -44,27 +44,17 @@ def own_terminal() -> Terminal:
 
 
 @contextmanager
-def joined() -> Iterator[Callable[[Program], None]]:
-    """Pass every key on, unchanged, while the context lasts; then the terminal is as before.
-
-    Gives the function to call with a program that has started.
-    """
+def joined(program: Program) -> Iterator[None]:
+    """Pass every key and each new size on while the context lasts; then all is as before."""
     loop = asyncio.get_running_loop()
     before = termios.tcgetattr(INPUT_FD) if os.isatty(INPUT_FD) else None
-    tasks: list[asyncio.Task[None]] = []
-
-    def join(program: Program) -> None:
-        if before is not None:
-            tty.setraw(INPUT_FD, termios.TCSADRAIN)  # what is typed already stays
+    if before is not None:
+        tty.setraw(INPUT_FD, termios.TCSADRAIN)  # what is typed already stays
         loop.add_signal_handler(signal.SIGWINCH, _follow_size, program)
-        tasks.append(loop.create_task(pass_on(program)))
-
     try:
-        yield join
+        yield
     finally:
         loop.remove_signal_handler(signal.SIGWINCH)
-        for task in tasks:
-            task.cancel()
         if before is not None:
             termios.tcsetattr(INPUT_FD, termios.TCSADRAIN, before)
         sys.stdout.flush()
@@ -87,4 +77,10 @@ async def _typed() -> bytes:
 def _follow_size(program: Program) -> None:
     with suppress(OSError):
         size = os.get_terminal_size(INPUT_FD)
-        program.resize(size.lines, size.columns)
+        task = asyncio.ensure_future(program.resize(size.lines, size.columns))
+        _resizing.add(task)
+        task.add_done_callback(_resizing.discard)
+
+
+_resizing: set[asyncio.Task[None]] = set()
+"""The loop holds its tasks by weak references only."""

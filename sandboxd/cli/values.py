@@ -47,6 +47,19 @@ def parse_limit(row: LimitRow, text: str) -> Value:
     return int(text)
 
 
+class DurationValue(click.ParamType[timedelta]):
+    """A duration, as `1.5s` or `2m`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:  # noqa: ANN401 - click's signature
+        """Read one, or fail as click does."""
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class LimitValue(click.ParamType[Value]):
     """The click type of one limit's option."""
 
