@@ -29,7 +29,7 @@ class Share:
     queue_places: int | None = None
     """Jobs that may wait."""
     blob_bytes: int | None = None
-    """Bytes of stored blobs."""
+    """What its stored blobs count: see `sandboxd.store.charge`."""
     rate: float | None = None
     """Calls a second, over time."""
     burst: int = 1

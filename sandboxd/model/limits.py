@@ -28,6 +28,12 @@ DESCRIPTORS_PER_JOB = 4
 """Further, while its job runs: pipes or a terminal, the notices of its filter."""
 SPARE_DESCRIPTORS = 64
 """Kept free for the server's sockets and the daemon's own files."""
+DESCRIPTORS_PER_JOB_BLOBS = 16
+"""Further, where blobs are kept: those of one job while it runs."""
+DESCRIPTORS_OF_STORE = 32
+"""Where blobs are kept: of its own files, and of the threads that open blobs."""
+MAX_STREAMS = 256
+"""Blobs on their way at once, each with a descriptor; of few descriptors only an eighth."""
 
 Value = timedelta | int | float
 """What one limit's value may be; which of the three is fixed by the row's unit."""
@@ -156,6 +162,11 @@ def effective(asked: Limits, defaults: Limits, ceilings: Limits) -> Limits:
         above = filled.scratch_bytes + FILE_SIZE_MARGIN
         filled = replace(filled, file_size_bytes=min(above, ceilings.file_size_bytes or above))
     return filled
+
+
+def stream_count(open_files: int) -> int:
+    """Tell how many blobs may be on their way in a process that may have so many open files."""
+    return min(MAX_STREAMS, open_files // 8)
 
 
 def built_in(column: str) -> Limits:

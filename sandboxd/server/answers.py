@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import traceback
@@ -44,10 +45,11 @@ class Answered:
     ) -> None:
         """Answer an error, if there is one."""
         if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
-            await _abort(self._context, _answer_to(error))
+            await _abort(self._context, error_for(error))
 
 
-def _answer_to(error: Exception) -> SandboxdError:
+def error_for(error: Exception) -> SandboxdError:
+    """Give the error that the caller is told for whatever was raised; log what is our fault."""
     if isinstance(error, StageError):
         name = errno.errorcode.get(error.errno, "no errno")
         log.error("cannot complete stage %s: %s", error.stage, name)
@@ -61,7 +63,12 @@ def _answer_to(error: Exception) -> SandboxdError:
 async def _abort(context: Context, error: SandboxdError) -> NoReturn:
     calls.current().reason = error.reason
     status = rpc_status.to_status(wire_errors.status_of(error))
-    await context.abort(status.code, status.details, status.trailing_metadata)
+    try:
+        await context.abort(status.code, status.details, status.trailing_metadata)
+    except grpc.aio.AbortError:
+        raise
+    except grpc.aio.BaseError:  # the caller has gone meanwhile
+        raise asyncio.CancelledError from None
 
 
 def _unexpected() -> SandboxdError:

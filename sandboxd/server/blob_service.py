@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import HostError, PreconditionError, RequestError, Violation
 from sandboxd.server import calls, wire_blobs
-from sandboxd.server.streams import Streams
+from sandboxd.server.streams import Streams, arriving
 from sandboxd.server.wire_digest import from_digest
 from sandboxd.v1 import blob_service_pb2 as pb
 from sandboxd.v1 import blob_service_pb2_grpc as pb_grpc
@@ -57,14 +57,14 @@ class BlobService(pb_grpc.BlobServiceServicer):
         self, requests: AsyncIterator[pb.UploadBlobRequest], _context: Context
     ) -> pb.UploadBlobResponse:
         """Store one blob, or nothing."""
-        store, share_bytes, tenant = self._there(), _known().caller.share.blob_bytes, _tenant()
+        store, share_bytes, tenant = self._there(), calls.known().caller.share.blob_bytes, _tenant()
         threads = self._threads
         with self._streams.one_more(tenant):
             async with threads.having(
                 lambda: store.upload(tenant, share_bytes), lambda upload: upload.discard()
             ) as upload:
                 place = _Place()
-                async for request in requests:
+                async for request in arriving(requests):
                     await threads.do(_take, upload, request, place)
                 place.check_end()
                 digest = await threads.do(upload.commit)
@@ -86,7 +86,8 @@ class BlobService(pb_grpc.BlobServiceServicer):
                 ) as reader,
             ):
                 while piece := await threads.do(reader.piece):
-                    await context.write(pb.DownloadBlobResponse(data=piece))
+                    message = pb.DownloadBlobResponse(data=piece)
+                    await self._streams.send(message, tenant, context)
 
     async def ListBlobs(  # noqa: N802
         self, request: pb.ListBlobsRequest, _context: Context
@@ -167,11 +168,5 @@ def _take(upload: Upload, request: pb.UploadBlobRequest, place: _Place) -> None:
     upload.write(request.data)
 
 
-def _known() -> calls.Known:
-    known = calls.current().known
-    assert known is not None  # noqa: S101 - the guard let it in
-    return known
-
-
 def _tenant() -> str:
-    return _known().tenant
+    return calls.known().tenant

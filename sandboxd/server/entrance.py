@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 MAX_OWN_CONNECTIONS = 1024
 """Of the server's own user; what gRPC lets in, too."""
+LEAST_CONNECTIONS = 4
+"""Of one user to each of several workers, which have their parts of the bounds: the parent spreads
+connections evenly, but not each user's."""
 
 
 class Entrance:
@@ -77,7 +80,8 @@ class Entrance:
         if orders.inner:
             assert self._seat is not None  # noqa: S101 - who has orders has a seat
             lets_in = self._named if orders.is_open else _owner
-            most = MAX_CONNECTIONS if orders.is_open else MAX_OWN_CONNECTIONS
+            of_all = MAX_CONNECTIONS if orders.is_open else MAX_OWN_CONNECTIONS
+            most = max(LEAST_CONNECTIONS, of_all // self._seat.count)
             gate = Gate(Path(orders.inner), lets_in, most, self._seat.count_out)
             bind(server, f"{UNIX}{gate.inner}")
             self._gates.append(gate)

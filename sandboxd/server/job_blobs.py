@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sandboxd.errors import Busy, HostError, JobError
 from sandboxd.model.blob import Digest
 from sandboxd.model.job import blobs_of, is_to_store, size_of, uses_blobs
+from sandboxd.model.limits import DESCRIPTORS_PER_JOB_BLOBS
 from sandboxd.model.outcome import FileFault
 from sandboxd.server.blob_service import blobs_off
 from sandboxd.store.faults import unknown
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_BLOB_FDS = 16
+MAX_BLOB_FDS = DESCRIPTORS_PER_JOB_BLOBS
 """As many blobs travel to init as descriptors; a message has 32. Of more, the smallest are read."""
+MAX_COMMON_FDS = 8
+"""Of the largest blobs that many jobs have in common: each job needs room for its own, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,33 @@ class OpenedBlobs:
 class JobBlobs:
     """Does it all with one store, or says that there is none."""
 
-    def __init__(self, store: BlobStore | None, threads: Threads) -> None:
-        """Take the store and what works for it."""
+    def __init__(
+        self, store: BlobStore | None, threads: Threads, common: OpenedBlobs | None = None
+    ) -> None:
+        """Take the store and what works for it, and what is at hand already for all jobs."""
         self._store = store
         self._threads = threads
+        self._common_fds = common.fds if common else {}
+        common_blobs = blobs_of(common.job) if common else ()
+        self._at_hand = {d.sha256: d for d in common_blobs if d.sha256 in self._common_fds}
+
+    @asynccontextmanager
+    async def common(self, job: Job, tenant: str) -> AsyncIterator[tuple[Job, JobBlobs]]:
+        """Hold and open once, while the context lasts, what many jobs have in common.
+
+        Gives it with the sizes of its blobs, and what does the rest for each job made of it.
+
+        Raises:
+            SandboxdError: as `held` and `opened`.
+
+        """
+        async with self.held(job, tenant) as held:
+            if not held.held:
+                yield job, self
+                return
+            some = HeldBlobs(held.job, dict(_by_size(held)[:MAX_COMMON_FDS]))
+            async with self.opened(some) as opened:
+                yield held.job, JobBlobs(self._store, self._threads, opened)
 
     @asynccontextmanager
     async def held(self, job: Job, tenant: str) -> AsyncIterator[HeldBlobs]:
@@ -71,18 +97,22 @@ class JobBlobs:
             JobError: together they are too large.
 
         """
-        digests = blobs_of(job)
+        digests = tuple(d for d in blobs_of(job) if not self._is_at_hand(d))
         store = self._store
         if store is None and uses_blobs(job):
             raise blobs_off()
         if store is None or not digests:
-            yield HeldBlobs(job, {})
+            yield HeldBlobs(_with(job, self._at_hand) if _lacks_sizes(job) else job, {})
             return
         async with self._threads.having(
             lambda: _hold_all(store, tenant, digests), _release_all
         ) as held:
             known = {sha256: one.digest for sha256, one in held.items()}
-            yield HeldBlobs(_with(job, known), held)
+            yield HeldBlobs(_with(job, self._at_hand | known), held)
+
+    def _is_at_hand(self, digest: Digest) -> bool:
+        there = self._at_hand.get(digest.sha256)
+        return there is not None and digest.size_bytes in {None, there.size_bytes}
 
     @asynccontextmanager
     async def opened(self, blobs: HeldBlobs) -> AsyncIterator[OpenedBlobs]:
@@ -93,10 +123,13 @@ class JobBlobs:
 
         """
         if not blobs.held:
-            yield OpenedBlobs(blobs.job, {})
+            yield OpenedBlobs(blobs.job, self._common_fds)
             return
-        async with self._threads.having(lambda: _open_all(blobs), OpenedBlobs.close) as opened:
-            yield opened
+        room = MAX_BLOB_FDS - len(self._common_fds)
+        async with self._threads.having(
+            lambda: _open_all(blobs, room), OpenedBlobs.close
+        ) as opened:
+            yield OpenedBlobs(opened.job, {**self._common_fds, **opened.fds})
 
     async def stored(self, result: RunResult, job: Job, tenant: str, share: Share) -> RunResult:
         """Store the files that the job wants stored; then the result has their digests instead."""
@@ -129,15 +162,24 @@ def _release_all(held: Mapping[str, Held]) -> None:
         one.release()
 
 
-def _open_all(blobs: HeldBlobs) -> OpenedBlobs:
+def _by_size(blobs: HeldBlobs) -> list[tuple[str, Held]]:
+    """Give what is held with its SHA-256, the largest first."""
+    return sorted(blobs.held.items(), key=lambda one: one[1].holding.size_bytes, reverse=True)
+
+
+def _lacks_sizes(job: Job) -> bool:
+    return any(digest.size_bytes is None for digest in blobs_of(job))
+
+
+def _open_all(blobs: HeldBlobs, fd_count: int) -> OpenedBlobs:
     """Open the largest; read the rest, and the job has their bytes."""
-    by_size = sorted(blobs.held.values(), key=lambda held: held.holding.size_bytes, reverse=True)
+    by_size = [held for _, held in _by_size(blobs)]
     fds: dict[str, int] = {}
     with ExitStack() as closing:
-        for held in by_size[:MAX_BLOB_FDS]:
+        for held in by_size[:fd_count]:
             fds[held.digest.sha256] = fd = held.open()
             closing.callback(os.close, fd)
-        content = {held.digest.sha256: _content(held) for held in by_size[MAX_BLOB_FDS:]}
+        content = {held.digest.sha256: _content(held) for held in by_size[fd_count:]}
         job = _with(blobs.job, content) if content else blobs.job
         closing.pop_all()
         return OpenedBlobs(job, fds)

@@ -1,6 +1,6 @@
 """The store of blobs as everybody uses it: put, hold, read, list, delete. Safe for threads.
 
-Each tenant sees what it has put itself, and nothing of the others, though equal bytes are one file.
+Each tenant has what it has put itself, and nothing is shared, not even equal bytes.
 All of this does I/O, so none of it belongs into an event loop.
 """
 
@@ -10,13 +10,14 @@ import hashlib
 import os
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from sandboxd.errors import RequestError, Violation
 from sandboxd.model.blob import Digest
 from sandboxd.store import faults
-from sandboxd.store.shelf import Shelf, pin_of
+from sandboxd.store.charge import largest_within
+from sandboxd.store.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -74,8 +75,16 @@ class BlobStore:
             yield self._shelf
 
     def upload(self, tenant: str, share_bytes: int | None = None) -> Upload:
-        """Begin to take a blob in, for a tenant that may have so many bytes in all."""
+        """Begin to take a blob in, for a tenant whose blobs may count so much in all.
+
+        Raises:
+            RequestError: not even an empty one could ever be kept.
+            HostError: the disk is full or broken.
+
+        """
         share_bytes = self.max_bytes if share_bytes is None else min(share_bytes, self.max_bytes)
+        if largest_within(share_bytes) < 0:
+            raise faults.too_large("data", share_bytes)
         with self.working() as shelf:
             shelf.expire()
             return Upload(self, shelf.begin(tenant), tenant, share_bytes)
@@ -89,26 +98,18 @@ class BlobStore:
             return [d for d, holding in zip(wanted, found, strict=True) if holding is None]
 
     def hold(self, tenant: str, digest: Digest) -> Held:
-        """Use a tenant's blob: until it is released it stays, whatever becomes of its holding.
+        """Use a tenant's blob: until it is released it stays, and counts, deleted or not.
 
         Raises:
             PreconditionError: the tenant has none of this digest (reason BLOB_UNKNOWN).
 
         """
-        with self.working() as shelf, ExitStack() as unpinning:
+        with self.working() as shelf:
             shelf.expire()
-            if shelf.find(tenant, [digest]) == [None]:  # nothing is pinned for who only guesses
-                raise faults.unknown(digest)
-            for pin in (digest.sha256, pin_of(tenant, digest.sha256)):
-                shelf.pins.pin(pin)
-                unpinning.callback(shelf.pins.unpin, pin)
-            (found,) = shelf.find(tenant, [digest])
-            if found is None:  # gone meanwhile; our pin may have kept its file from going with it
-                unpinning.close()
-                shelf.drop_unheld(digest.sha256)
-                raise faults.unknown(digest)
-            unpinning.pop_all()
-            return Held(self, found)
+            holding = shelf.hold(tenant, digest)
+        if holding is None:
+            raise faults.unknown(digest)
+        return Held(self, holding)
 
     def page(self, tenant: str, after: str, count: int) -> list[Holding]:
         """List a tenant's blobs in the order of their digests, from the one after `after` on."""
@@ -117,7 +118,7 @@ class BlobStore:
             return shelf.ledger.page(tenant, after, count)
 
     def bytes_of(self, tenant: str) -> int:
-        """Tell how much a tenant has."""
+        """Tell what a tenant's blobs count, those too that leave with their last use."""
         with self.working() as shelf:
             shelf.expire()
             return shelf.ledger.bytes_of(tenant)
@@ -126,8 +127,7 @@ class BlobStore:
         """Take a blob from a tenant; tell whether it had it. Whoever holds it reads on."""
         with self.working() as shelf:
             shelf.expire()
-            found = shelf.ledger.find(tenant, digest)
-            return found is not None and shelf.remove(tenant, digest.sha256)
+            return shelf.remove(tenant, digest)
 
     def expire(self) -> None:
         """Remove what nobody has used for the time to live, as every other call does first."""
@@ -136,24 +136,21 @@ class BlobStore:
 
     def release(self, held: Held) -> None:
         """End a use, which is the latest now; for `Held`."""
-        tenant, sha256 = held.holding.tenant, held.holding.sha256
         with self.working() as shelf:
             try:
-                shelf.find(tenant, [held.digest])
+                shelf.find(held.holding.tenant, [held.digest])
             finally:
-                for pin in (sha256, pin_of(tenant, sha256)):
-                    shelf.pins.unpin(pin)
-            shelf.drop_unheld(sha256)
+                shelf.release(held.holding)
 
-    def is_known_good(self, sha256: str, about: os.stat_result) -> bool:
+    def is_known_good(self, file: str, about: os.stat_result) -> bool:
         """Tell whether this very file was read as a whole and found right since it last changed."""
-        return self._known_good.get(sha256) == _state(about)
+        return self._known_good.get(file) == _state(about)
 
-    def remember_good(self, sha256: str, about: os.stat_result) -> None:
+    def remember_good(self, file: str, about: os.stat_result) -> None:
         """Remember that a file was found right."""
         if len(self._known_good) >= MAX_KNOWN_GOOD:
             self._known_good.clear()
-        self._known_good[sha256] = _state(about)
+        self._known_good[file] = _state(about)
 
 
 class Upload:
@@ -166,6 +163,7 @@ class Upload:
         self._tenant = tenant
         self._share_bytes = share_bytes
         self._expected = Digest("")
+        self._has_room = False
 
     def expect(self, sha256: str = "", size_bytes: int | None = None) -> None:
         """Say what will come, as far as it is known.
@@ -175,7 +173,7 @@ class Upload:
 
         """
         self._expected = Digest(sha256, size_bytes)
-        if size_bytes is not None and size_bytes > self._share_bytes:
+        if size_bytes is not None and size_bytes > largest_within(self._share_bytes):
             raise faults.too_large("digest.size_bytes", self._share_bytes)
 
     def write(self, piece: bytes) -> None:
@@ -191,12 +189,10 @@ class Upload:
         most = self._expected.size_bytes
         if most is not None and size > most:
             raise _mismatch("size_bytes", f"must be that of the content, which is more than {most}")
-        if size > self._share_bytes:
+        if size > largest_within(self._share_bytes):
             raise faults.too_large("data", self._share_bytes)
-        if size > self._file.set_aside_bytes:
-            ahead = max(size, min(size + STEP_BYTES, most or 0))
-            with self._store.working() as shelf:
-                shelf.set_aside(self._file, ahead, self._tenant, self._share_bytes)
+        if size > self._file.set_aside_bytes or not self._has_room:
+            self._set_aside(max(size, min(size + STEP_BYTES, most or 0)))
         with faults.named("the store"):
             self._file.write(piece)
 
@@ -205,12 +201,15 @@ class Upload:
 
         Raises:
             RequestError: it is not what was expected; nothing is kept.
+            Busy: it is empty, and all that could make room is in use.
             HostError: the disk is full or broken.
 
         """
         size, expected = self._file.size_bytes, self._expected
         if expected.size_bytes not in {None, size}:
             raise _mismatch("size_bytes", f"must be that of the content, which is {size}")
+        if not self._has_room:
+            self._set_aside(size)
         with faults.named("the store"):
             sha256 = self._file.finish()
         if expected.sha256 not in {"", sha256}:
@@ -222,6 +221,11 @@ class Upload:
     def discard(self) -> None:
         """Forget what has come, unless it is kept already."""
         self._file.discard()
+
+    def _set_aside(self, size_bytes: int) -> None:
+        with self._store.working() as shelf:
+            shelf.set_aside(self._file, size_bytes, self._tenant, self._share_bytes)
+        self._has_room = True
 
 
 class Held:
@@ -304,7 +308,7 @@ class Reader:
     @property
     def is_known_good(self) -> bool:
         """Whether this very file has been found right before."""
-        return self._store.is_known_good(self._holding.sha256, self._about)
+        return self._store.is_known_good(self._holding.file, self._about)
 
     def __iter__(self) -> Iterator[bytes]:
         """Give all pieces that are left."""
@@ -329,10 +333,10 @@ class Reader:
                 is_right = self._hash.hexdigest() == self._holding.sha256
         if not is_right:
             with self._store.working() as shelf:
-                shelf.set_apart(self._holding.sha256, self._about.st_ino)
+                shelf.set_apart(self._holding)
             raise faults.damaged(self._holding.digest)
         if self._hash is not None and self._offset == self._end:
-            self._store.remember_good(self._holding.sha256, self._about)
+            self._store.remember_good(self._holding.file, self._about)
         return piece
 
     def close(self) -> None:

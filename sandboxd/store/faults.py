@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import BlobDamaged, Busy, HostError, PreconditionError, RequestError, Violation
+from sandboxd.store.charge import largest_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +31,11 @@ def unknown(digest: Digest) -> PreconditionError:
     return PreconditionError("BLOB_UNKNOWN", str(digest), text, "upload it, perhaps once more")
 
 
-def too_large(field: str, most: int) -> RequestError:
-    """Tell that a blob can never be kept."""
-    return RequestError(Violation(field, f"must be at most {most} bytes, which is all that may be"))
+def too_large(field: str, share_bytes: int) -> RequestError:
+    """Tell that a blob can never be kept: alone it would count more than all may."""
+    most = largest_within(share_bytes)
+    rule = f"must be at most {most} bytes" if most >= 0 else "must not be: there is no room for any"
+    return RequestError(Violation(field, f"{rule}, as all of your blobs may count {share_bytes}"))
 
 
 def share_in_use(share_bytes: int) -> Busy:

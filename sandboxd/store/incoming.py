@@ -1,4 +1,4 @@
-"""One blob on its way in: a temporary file that counts against quotas while it grows.
+"""One blob on its way in: a temporary file that counts against quotas from its making on.
 
 The file's size is what is set aside for it, so that every process sees all that is on its way. It
 is locked by whoever writes it; one without a lock is of a process that died.
@@ -13,6 +13,8 @@ import secrets
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from sandboxd.store.charge import charged_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +65,7 @@ class Incoming:
         return self._hash.hexdigest()
 
     def move(self, to: Path) -> None:
-        """Make it the file at another path, in place of whatever is there."""
+        """Make it the file at another path."""
         self._path.rename(to)
         os.close(self._fd)
         self._fd = -1
@@ -83,12 +85,12 @@ def tenant_mark(tenant: str) -> str:
 
 
 def on_their_way(directory: Path) -> Counter[str]:
-    """Tell how much is set aside for each tenant, by its mark."""
+    """Tell what all that is set aside counts for each tenant, by its mark."""
     found: Counter[str] = Counter()
     with os.scandir(directory) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
-                found[entry.name.partition(".")[0]] += entry.stat().st_size
+                found[entry.name.partition(".")[0]] += charged_bytes(entry.stat().st_size)
     return found
 
 

@@ -59,6 +59,15 @@ class Pins:
         finally:
             self._lock(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, key)
 
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Keep all other processes out while the context lasts; nothing in use has this key."""
+        self._lock(fcntl.F_OFD_SETLKW, fcntl.F_WRLCK, key)
+        try:
+            yield
+        finally:
+            self._lock(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, key)
+
     def _try(self, key: str) -> bool:
         try:
             self._lock(fcntl.F_OFD_SETLK, fcntl.F_WRLCK, key)

@@ -1,18 +1,24 @@
 """The files of a store and what is written about them: put, removed and made room for as one.
 
-A file is only ever removed once it is on disk that nobody has it any more; one that nobody has is
-no harm, and is gone at the next start. So whenever we are killed, what was acknowledged is there.
+Each blob of each tenant is a file of its own, under a name that no other ever has: so what a tenant
+does costs time and disk of its own alone, and nothing shows of what others have.
+
+A file is only ever removed once it is on disk that its tenant has it no more; one that nobody has
+is no harm, and gone at the next start. So whenever we are killed, what was acknowledged is there.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+import secrets
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import HostError
-from sandboxd.model.blob import is_sha256
+from sandboxd.model.blob import Digest, is_sha256
 from sandboxd.store import faults, incoming
+from sandboxd.store.charge import charged_bytes
 from sandboxd.store.incoming import Incoming
 from sandboxd.store.ledger import Holding, Ledger
 from sandboxd.store.pins import Pins
@@ -22,10 +28,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from sandboxd.model.blob import Digest
-
 USE_SECONDS = 1.0
 """A use is not written down when one was so shortly before."""
+BATCH = 256
+"""So many are removed in one transaction at most: others wait for it."""
 
 
 class Shelf:
@@ -56,8 +62,13 @@ class Shelf:
             below.mkdir(0o700, exist_ok=True)
         self._content_fd = os.open(self._content, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.pins = Pins(directory / "pins")
-        self.ledger = Ledger(directory / "ledger.sqlite")
-        self._doomed: set[str] = set()
+        with self.pins.alone("the ledger is opened"):
+            self.ledger = Ledger(directory / "ledger.sqlite")
+        self._doomed: list[str] = []
+        """Files that nobody has once the change is written down."""
+        self._unwritten: list[str] = []
+        """Files that nobody has before it is."""
+        self._claims = ExitStack()
         self._clear()
 
     def close(self) -> None:
@@ -66,12 +77,12 @@ class Shelf:
         self.pins.close()
         os.close(self._content_fd)
 
-    def path(self, sha256: str) -> Path:
-        """Name a blob's file."""
-        return self._content / sha256
+    def path(self, file: str) -> Path:
+        """Give the path of a blob's file."""
+        return self._content / file
 
     def begin(self, tenant: str) -> Incoming:
-        """Make the file of a blob that comes."""
+        """Make the file of a blob that comes; it counts, but needs no room yet."""
         with self.ledger.writing(durably=False):  # so that nobody takes it for a dead one's
             return Incoming(self._incoming, tenant)
 
@@ -82,19 +93,23 @@ class Shelf:
             Busy: all that could make room is in use.
 
         """
+        more = charged_bytes(size_bytes) - charged_bytes(file.set_aside_bytes)
         with self._changing():
-            self._make_room(tenant, share_bytes, size_bytes - file.set_aside_bytes)
+            self._make_room(tenant, share_bytes, more)
             file.set_aside(size_bytes)
 
-    def put(self, file: Incoming, sha256: str, tenant: str) -> None:
+    def put(self, coming: Incoming, sha256: str, tenant: str) -> None:
         """Keep what has come, for a tenant; on disk when this returns.
 
-        It has its room already, which was set aside. Whether it is here already, for whomever,
-        makes no difference that anybody could see: the new file takes the old one's place.
+        It has its room already, which was set aside. An older one of the same digest goes, or
+        leaves and counts for as long as it is used.
         """
+        file = f"{sha256}.{secrets.token_hex(8)}"
         with self._changing():
-            self.ledger.put(Holding(tenant, sha256, file.size_bytes, self._clock()))
-            file.move(self.path(sha256))
+            self._part_with(self.ledger.find(tenant, Digest(sha256)))
+            self.ledger.put(Holding(file, tenant, sha256, coming.size_bytes, self._clock()))
+            self._unwritten.append(file)
+            coming.move(self.path(file))
             os.fsync(self._content_fd)
 
     def find(self, tenant: str, digests: Iterable[Digest]) -> list[Holding | None]:
@@ -108,6 +123,25 @@ class Shelf:
                     self.ledger.use(holding, now)
         return found
 
+    def hold(self, tenant: str, digest: Digest) -> Holding | None:
+        """Have a tenant's blob stay until it is released; None: it has none of this digest."""
+        while True:
+            (found,) = self.find(tenant, [digest])
+            if found is None:
+                return None
+            self.pins.pin(found.file)  # waits while it is removed
+            now = self.ledger.find(tenant, digest)
+            if now is not None and now.file == found.file:
+                return found
+            self.release(found)  # removed meanwhile, or another has taken its place
+
+    def release(self, holding: Holding) -> None:
+        """End a use; the last one of what leaves is its end."""
+        self.pins.unpin(holding.file)
+        if any(leaving.file == holding.file for leaving in self.ledger.leaving()):
+            with self._changing():
+                self._evict(holding)
+
     def open(self, holding: Holding) -> tuple[int, os.stat_result]:
         """Give a descriptor of a blob that is held, and what the file is.
 
@@ -115,118 +149,103 @@ class Shelf:
             BlobDamaged: it is missing or has another size; it is out of the way now.
 
         """
-        inode = 0
         with suppress(FileNotFoundError):
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(self.path(holding.sha256), flags)
+            fd = os.open(self.path(holding.file), flags)
             about = os.fstat(fd)
             if about.st_size == holding.size_bytes:
                 return fd, about
             os.close(fd)
-            inode = about.st_ino
-        self.set_apart(holding.sha256, inode)
+        self.set_apart(holding)
         raise faults.damaged(holding.digest)
 
-    def remove(self, tenant: str, sha256: str) -> bool:
-        """Take a blob from a tenant, in use or not; tell whether it had it."""
+    def remove(self, tenant: str, digest: Digest) -> bool:
+        """Take a blob from a tenant, now or after its last use; tell whether it had it."""
         with self._changing():
-            return self._drop(sha256, tenant)
+            found = self.ledger.find(tenant, digest)
+            self._part_with(found)
+            return found is not None
 
     def expire(self) -> None:
-        """Remove what nobody used for the time to live, unless it is in use now."""
-        if self._time_to_live is None:
-            return
-        moment = self._clock() - self._time_to_live.total_seconds()
-        old = self.ledger.unused_since(moment)
-        if not old:
-            return
-        with self._changing():
-            for holding in old:
-                self._evict_from(holding)
+        """Remove what nobody used for the time to live, and what leaves, unless it is in use."""
+        old = self.ledger.leaving()
+        if self._time_to_live is not None:
+            old += self.ledger.unused_since(self._clock() - self._time_to_live.total_seconds())
+        rest = iter(old)
+        while batch := list(islice(rest, BATCH)):
+            with self._changing():
+                for holding in batch:
+                    self._evict(holding)
 
-    def drop_unheld(self, sha256: str) -> None:
-        """Remove a blob's file if nobody has it and nobody uses it."""
-        if not self.ledger.is_held(sha256):
-            with self.ledger.writing(durably=False):
-                self._unlink_unheld(sha256)
-
-    def set_apart(self, sha256: str, inode: int) -> None:
-        """Move a damaged file out of the way, and forget the blob; not one that took its place."""
+    def set_apart(self, holding: Holding) -> None:
+        """Move a damaged file out of the way, and forget the blob."""
         with self._changing():
             with suppress(FileNotFoundError):
-                if self.path(sha256).stat().st_ino != inode:
-                    return
-                self.path(sha256).rename(self._damaged / sha256)
-            self.ledger.drop(sha256)
+                self.path(holding.file).rename(self._damaged / holding.file)
+            self.ledger.drop(holding.file)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Change the ledger, then remove the files that nobody has any more."""
+        """Change the ledger, then remove the files that nobody has any more.
+
+        Nobody begins to use what is removed before the change is to be seen.
+        """
         self._doomed.clear()
-        with self.ledger.writing():
-            yield
-        if self._doomed:
-            with self.ledger.writing(durably=False):
-                for sha256 in self._doomed:
-                    self._unlink_unheld(sha256)
+        self._unwritten.clear()
+        gone = self._unwritten
+        with self._claims:
+            try:
+                with self.ledger.writing():
+                    yield
+                gone = self._doomed
+            finally:
+                for file in gone:
+                    self.path(file).unlink(missing_ok=True)
 
     def _make_room(self, tenant: str, share_bytes: int, more: int) -> None:
         """Remove what was not used for longest until `more` bytes fit: the tenant's, then any."""
         coming = incoming.on_their_way(self._incoming)
         own = coming[incoming.tenant_mark(tenant)]
         excess = self.ledger.bytes_of(tenant) + own + more - share_bytes
-        for holding in self.ledger.oldest_of(tenant) if excess > 0 else ():
-            if self._evict_from(holding):
-                excess -= holding.size_bytes
-            if excess <= 0:
-                break
-        if excess > 0:
+        if self._evict_for(excess, self.ledger.oldest_of(tenant)) > 0:
             raise faults.share_in_use(share_bytes)
         excess = self.ledger.bytes_of_all() + coming.total() + more - self.max_bytes
-        for holding in self.ledger.oldest() if excess > 0 else ():
-            if self._evict(holding):
-                excess -= holding.size_bytes
-            if excess <= 0:
-                break
-        if excess > 0:
+        if self._evict_for(excess, self.ledger.oldest()) > 0:
             raise faults.store_in_use()
 
-    def _evict_from(self, holding: Holding) -> bool:
-        """Take a blob from its tenant, unless that one uses it."""
-        with self.pins.claimed(pin_of(holding.tenant, holding.sha256)) as is_free:
-            return is_free and self._drop(holding.sha256, holding.tenant)
+    def _evict_for(self, excess: int, oldest: Iterator[Holding]) -> int:
+        """Remove until nothing is in excess; tell what still is."""
+        while excess > 0 and (holding := next(oldest, None)) is not None:
+            if self._evict(holding):
+                excess -= holding.charged_bytes
+        return excess
 
     def _evict(self, holding: Holding) -> bool:
-        """Take a blob from all, unless one of them uses it."""
-        with self.pins.claimed(holding.sha256) as is_free:
-            return is_free and self._drop(holding.sha256, None)
+        """Remove a blob, unless it is in use; tell whether it is gone."""
+        if not self._claims.enter_context(self.pins.claimed(holding.file)):
+            return False
+        self.ledger.drop(holding.file)
+        self._doomed.append(holding.file)
+        return True
 
-    def _drop(self, sha256: str, tenant: str | None) -> bool:
-        self._doomed.add(sha256)
-        return self.ledger.drop(sha256, tenant)
-
-    def _unlink_unheld(self, sha256: str) -> None:
-        if self.ledger.is_held(sha256):
-            return
-        with self.pins.claimed(sha256) as is_free:
-            if is_free:
-                self.path(sha256).unlink(missing_ok=True)
+    def _part_with(self, holding: Holding | None) -> None:
+        """Remove a blob, or have it leave if it is in use."""
+        if holding is not None and not self._evict(holding):
+            self.ledger.leave(holding.file)
 
     def _clear(self) -> None:
         """Clear away what the dead have left: halves of uploads, files of nobody, lost files."""
-        with self.ledger.writing():
+        with self._changing():
             incoming.sweep(self._incoming)
-            held = {holding.sha256 for holding in self.ledger.all()}
-            there = {name for name in os.listdir(self._content) if is_sha256(name)}
-            for sha256 in held - there:
-                self.ledger.drop(sha256)
-            for sha256 in there - held:
-                self._unlink_unheld(sha256)
+            held = self.ledger.files()
+            there = {name for name in os.listdir(self._content) if _is_ours(name)}
+            for file in held - there:
+                self.ledger.drop(file)
+            self._doomed += there - held
 
 
-def pin_of(tenant: str, sha256: str) -> str:
-    """Name what a tenant uses: whether others use the same shows in nothing that it can see."""
-    return f"{sha256} {tenant}"
+def _is_ours(name: str) -> bool:
+    return is_sha256(name.partition(".")[0])
 
 
 def _make(directory: Path) -> None:

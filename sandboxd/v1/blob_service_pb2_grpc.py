@@ -29,10 +29,11 @@ class BlobServiceStub:
     """Stores bytes by their SHA-256, so that what many jobs share is sent once.
 
     A caller sees the blobs that it has uploaded, and those that its jobs have stored; of others not
-    even that they exist. They count against its share (`blob_bytes`). A blob stays until it is
+    even that they exist. They count against its share (`blob_bytes`): each its size, rounded up to
+    4 KiB, and 1 KiB for what is written about it, together at least 16 KiB. A blob stays until it is
     deleted, was not used for the host's time to live, or is the one not used for longest when room
     is needed; never while a call or a job uses it. So a job may find its blob gone, and says so:
-    upload it again then.
+    upload it again then. What is deleted or uploaded again while it is used counts until that ends.
 
     Every error carries one google.rpc.ErrorInfo, as those of RunnerService do.
     """
@@ -74,16 +75,19 @@ class BlobServiceServicer:
     """Stores bytes by their SHA-256, so that what many jobs share is sent once.
 
     A caller sees the blobs that it has uploaded, and those that its jobs have stored; of others not
-    even that they exist. They count against its share (`blob_bytes`). A blob stays until it is
+    even that they exist. They count against its share (`blob_bytes`): each its size, rounded up to
+    4 KiB, and 1 KiB for what is written about it, together at least 16 KiB. A blob stays until it is
     deleted, was not used for the host's time to live, or is the one not used for longest when room
     is needed; never while a call or a job uses it. So a job may find its blob gone, and says so:
-    upload it again then.
+    upload it again then. What is deleted or uploaded again while it is used counts until that ends.
 
     Every error carries one google.rpc.ErrorInfo, as those of RunnerService do.
     """
 
     def FindMissingBlobs(self, request, context):
-        """Tells which blobs the caller would have to upload. The others count as used now.
+        """Tells which blobs the caller would have to upload. The others count as used now, so each stays
+        for the host's time to live, which is at least five minutes, unless room is needed and nothing
+        that was not used for longer can make it.
 
         Errors:
         UNAUTHENTICATED: who calls is not known (reason NO_CREDENTIALS or WRONG_CREDENTIALS).
@@ -102,7 +106,7 @@ class BlobServiceServicer:
     def UploadBlob(self, request_iterator, context):
         """Stores one blob: pieces in turn, then the end of the stream. When it answers, the blob is on
         disk. A call that ends in any other way leaves nothing behind. What is stored already may be
-        uploaded again, which is a use.
+        uploaded again, which is a use. It may not stand still: within 60 s a message must come.
 
         Errors:
         UNAUTHENTICATED: who calls is not known (reason NO_CREDENTIALS or WRONG_CREDENTIALS).
@@ -116,7 +120,7 @@ class BlobServiceServicer:
         (STREAMS_EXHAUSTED: at most 64 of one caller, 256 of all), or the caller calls too often
         (RATE_EXCEEDED); RetryInfo says when a new attempt is worth making.
         UNAVAILABLE: the store's disk is full or fails (reason BLOB_DISK_FULL or BLOBS_UNUSABLE).
-        CANCELLED, DEADLINE_EXCEEDED: the caller left.
+        CANCELLED, DEADLINE_EXCEEDED: the caller left, or sent nothing for 60 s (reason STREAM_IDLE).
         INTERNAL: reason UNEXPECTED, a defect of the service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -126,7 +130,7 @@ class BlobServiceServicer:
     def DownloadBlob(self, request, context):
         """Gives one blob, or a part of it, piece by piece. The bytes are verified: those of a whole blob
         on their way, so that the last piece only comes when all are right; a part after a look at the
-        whole.
+        whole. Each piece must be taken within 60 s.
 
         Errors:
         UNAUTHENTICATED: who calls is not known (reason NO_CREDENTIALS or WRONG_CREDENTIALS).
@@ -139,7 +143,7 @@ class BlobServiceServicer:
         DATA_LOSS: what is on disk is not what was stored (reason BLOB_DAMAGED), and is gone now;
         whatever came before this is not to be used.
         UNAVAILABLE: the store's disk fails; ErrorInfo.metadata has the remedy.
-        CANCELLED, DEADLINE_EXCEEDED: the caller left.
+        CANCELLED, DEADLINE_EXCEEDED: the caller left, or took nothing for 60 s (reason STREAM_IDLE).
         INTERNAL: reason UNEXPECTED, a defect of the service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -220,10 +224,11 @@ class BlobService:
     """Stores bytes by their SHA-256, so that what many jobs share is sent once.
 
     A caller sees the blobs that it has uploaded, and those that its jobs have stored; of others not
-    even that they exist. They count against its share (`blob_bytes`). A blob stays until it is
+    even that they exist. They count against its share (`blob_bytes`): each its size, rounded up to
+    4 KiB, and 1 KiB for what is written about it, together at least 16 KiB. A blob stays until it is
     deleted, was not used for the host's time to live, or is the one not used for longest when room
     is needed; never while a call or a job uses it. So a job may find its blob gone, and says so:
-    upload it again then.
+    upload it again then. What is deleted or uploaded again while it is used counts until that ends.
 
     Every error carries one google.rpc.ErrorInfo, as those of RunnerService do.
     """

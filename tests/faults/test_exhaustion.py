@@ -161,6 +161,16 @@ def test_a_limit_too_low_for_one_more_sandbox_is_refused_beforehand(own_house: H
     settled(own_house, before)
 
 
+def test_where_blobs_are_kept_their_descriptors_are_kept_free(own_house: House) -> None:
+    with bounded(0, resource.RLIMIT_NOFILE, SPARE_DESCRIPTORS + 5 * DESCRIPTORS_PER_SANDBOX):
+        assert is_fine(attempt(own_house))
+        own_house.supervisor.has_blobs = True
+        refused = attempt(own_house)
+        own_house.supervisor.has_blobs = False
+    assert isinstance(refused, HostError)
+    assert refused.reason == "DESCRIPTORS_EXHAUSTED"
+
+
 @pytest.mark.parametrize("left", [0, 1, 2, 4, 6, 9])
 def test_a_zygote_without_descriptors_is_named_or_replaced(own_house: House, left: int) -> None:
     before = holdings(own_house)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ROUNDS = int(os.environ.get("SANDBOXD_TEST_ROUNDS", "50"))
 DAEMON_ROUNDS = max(1, ROUNDS // 10)
 SCRIPT = Path(__file__).with_name("uploader.py")
+OPENERS = Path(__file__).with_name("openers.py")
 ROOT = SCRIPT.parent.parent.parent
 TENANTS = ("one", "two")
 WITHIN_SECONDS = 0.2
@@ -85,11 +86,22 @@ def check(directory: Path, acknowledged: set[tuple[str, str]]) -> None:
     for tenant, sha256 in acknowledged:
         with store.hold(tenant, Digest(sha256)) as held:
             os.close(held.open())
+    store.expire()
     with store.working() as shelf:
-        held_by_any = {holding.sha256 for holding in shelf.ledger.all()}
+        assert shelf.ledger.leaving() == []
+        held_by_any = shelf.ledger.files()
     assert set(os.listdir(directory / "content")) == held_by_any
     assert os.listdir(directory / "incoming") == os.listdir(directory / "damaged") == []
     store.close()
+
+
+def test_any_number_of_processes_may_open_a_store_at_once_whoever_is_killed(tmp_path: Path) -> None:
+    directory = tmp_path / "blobs"
+    command = [sys.executable, OPENERS, directory, str(ROUNDS), "8", str(SEED)]
+    environment = {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    check(directory, set())
 
 
 @pytest.mark.usefixtures("house")

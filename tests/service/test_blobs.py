@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from guards import bearer, row, token_of, written
-from post import daemon, eventually, posted, refusal
+from post import PATIENCE, daemon, eventually, posted, refusal
+from stored import in_use, on_disk
 
 from sandboxd.client import Client, SyncClient
 from sandboxd.errors import BlobDamaged, Busy, PreconditionError, RequestError
+from sandboxd.model import limits
 from sandboxd.model.blob import Digest
+from sandboxd.server import streams
 from sandboxd.server.streams import MAX_STREAMS_OF_ONE
 from sandboxd.store.blobs import BlobStore
+from sandboxd.store.charge import LEAST_BYTES
 from sandboxd.v1 import blob_service_pb2 as pb
 from sandboxd.v1 import blob_service_pb2_grpc as pb_grpc
 from sandboxd.v1 import runner_service_pb2 as runner_pb
@@ -41,6 +45,8 @@ CONTENT = b"some bytes"
 NAME = sha256(CONTENT).hexdigest()
 RPCS = ["FindMissingBlobs", "UploadBlob", "DownloadBlob", "ListBlobs", "DeleteBlob"]
 WELL = pb.Digest(sha256=NAME)
+SMALL_SHARE = LEAST_BYTES
+"""Room for one small blob."""
 
 
 @pytest.fixture
@@ -136,7 +142,7 @@ async def test_lists_come_in_pages(blob_post: Post) -> None:
         found, token = [], ""
         for size in (3, 3, 1):
             page = await stub.ListBlobs(pb.ListBlobsRequest(page_size=3, page_token=token))
-            assert (len(page.blobs), page.total_bytes) == (size, 7)
+            assert (len(page.blobs), page.total_bytes) == (size, 7 * LEAST_BYTES)
             found += [Digest(b.digest.sha256, b.digest.size_bytes) for b in page.blobs]
             token = page.next_page_token
         assert (found, token) == (digests, "")
@@ -261,29 +267,29 @@ async def test_a_caller_sees_nothing_of_anothers_blobs(tmp_path: Path, store: Bl
 
 
 async def test_a_share_of_blobs_is_kept(tmp_path: Path, store: BlobStore) -> None:
-    share = ("[caller.share]", "blob_bytes = 100")
+    share = ("[caller.share]", f"blob_bytes = {SMALL_SHARE}")
     async with guarded(tmp_path, store, row("small", *share), row("other")) as stub:
-        first = await upload(stub, {"data": b"1" * 60}, **as_("small"))
-        await upload(stub, {"data": b"2" * 60}, **as_("small"))
+        first = await upload(stub, {"data": b"1"}, **as_("small"))
+        await upload(stub, {"data": b"2"}, **as_("small"))
         wanted = pb.FindMissingBlobsRequest(digests=[first])
         assert (await stub.FindMissingBlobs(wanted, **as_("small"))).missing == [first]
-        found = await refused(stub, {"digest": {"size_bytes": 101}}, **as_("small"))
+        found = await refused(stub, {"digest": {"size_bytes": SMALL_SHARE}}, **as_("small"))
         assert found.fields.keys() == {"digest.size_bytes"}
-        found = await refused(stub, {"data": b"3" * 101}, **as_("small"))
+        found = await refused(stub, {"data": bytes(SMALL_SHARE)}, **as_("small"))
         assert found.fields.keys() == {"data"}
-        await upload(stub, {"data": b"3" * 101}, **as_("other"))
+        await upload(stub, {"data": bytes(SMALL_SHARE)}, **as_("other"))
 
 
 async def test_upload_blob_resource_exhausted_when_all_is_in_use(
     tmp_path: Path, store: BlobStore
 ) -> None:
-    share = ("[caller.share]", "blob_bytes = 100")
+    share = ("[caller.share]", f"blob_bytes = {SMALL_SHARE}")
     async with guarded(tmp_path, store, row("small", *share)) as stub:
-        used = await upload(stub, {"data": b"1" * 60}, **as_("small"))
+        used = await upload(stub, {"data": b"1"}, **as_("small"))
         with store.hold("small", Digest(used.sha256)):
-            found = await refused(stub, {"data": b"2" * 60}, **as_("small"))
+            found = await refused(stub, {"data": b"2"}, **as_("small"))
             assert (found.code, found.info.reason) == (Code.RESOURCE_EXHAUSTED, "SHARE_EXHAUSTED")
-        await upload(stub, {"data": b"2" * 60}, **as_("small"))
+        await upload(stub, {"data": b"2"}, **as_("small"))
 
 
 async def test_download_blob_resource_exhausted_when_too_many_are_on_their_way(
@@ -314,18 +320,18 @@ async def test_a_message_larger_than_a_piece_is_refused_unread(
 
 
 async def test_the_client_raises_what_it_is(tmp_path: Path, store: BlobStore) -> None:
-    share = ("[caller.share]", "blob_bytes = 100")
+    share = ("[caller.share]", f"blob_bytes = {SMALL_SHARE}")
     callers = written(tmp_path / "callers.toml", row("small", *share))
     async with (
         posted(tmp_path, callers, blobs=store) as post,
         Client(post.tcp, token=token_of("small")) as client,
     ):
-        used = await client.blobs.put(b"1" * 60)
+        used = await client.blobs.put(b"1")
         with store.hold("small", used), pytest.raises(Busy) as busy:
-            await client.blobs.put(b"2" * 60)
+            await client.blobs.put(b"2")
         assert busy.value.reason == "SHARE_EXHAUSTED"
-        with pytest.raises(RequestError, match=r"digest\.size_bytes: must be at most 100"):
-            await client.blobs.put(b"3" * 101)
+        with pytest.raises(RequestError, match=r"digest\.size_bytes: must be at most 12288"):
+            await client.blobs.put(bytes(SMALL_SHARE))
         with pytest.raises(ValueError, match="is no digest"):
             await client.blobs.delete("nonsense")
 
@@ -508,13 +514,6 @@ async def test_what_has_had_its_time_goes_without_being_asked_for(tmp_path: Path
 # --- clients that vanish --------------------------------------------------------------------------
 
 
-def on_disk(store: BlobStore) -> list[Path]:
-    with store.working() as shelf:
-        return [
-            path for name in ("content", "incoming") for path in (shelf.directory / name).iterdir()
-        ]
-
-
 async def test_an_upload_that_is_cut_leaves_nothing(blob_post: Post, store: BlobStore) -> None:
     async with Client(blob_post.unix) as client:
         for sent in range(50):
@@ -555,26 +554,91 @@ async def test_a_download_that_is_left_lets_go_of_its_blob(
             call = stub.DownloadBlob(pb.DownloadBlobRequest(digest={"sha256": digest.sha256}))
             assert await call.read()
             call.cancel()
+        await eventually(lambda: not in_use(store, digest))
 
-        def is_free() -> bool:
-            with store.working() as shelf, shelf.pins.claimed(digest.sha256) as free:
-                return free
 
-        await eventually(is_free)
+# --- clients that stand still ---------------------------------------------------------------------
+
+SHORT_SECONDS = 0.3
+
+
+async def test_upload_blob_deadline_exceeded_when_nothing_more_comes(
+    blob_post: Post, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "IDLE_SECONDS", SHORT_SECONDS)
+    async with stub_of(blob_post.unix) as stub:
+        for messages in ([], [pb.UploadBlobRequest(data=CONTENT)]):
+            call = stub.UploadBlob()
+            for message in messages:
+                await call.write(message)
+            found = await refusal(call)
+            assert (found.code, found.info.reason) == (Code.DEADLINE_EXCEEDED, "STREAM_IDLE")
+            assert on_disk(store) == []
+
+
+async def test_download_blob_deadline_exceeded_when_nothing_is_taken(
+    blob_post: Post, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Client(blob_post.unix) as client, stub_of(blob_post.unix) as stub:
+        digest = await client.blobs.put(bytes(31 * MIB))
+        monkeypatch.setattr(streams, "IDLE_SECONDS", SHORT_SECONDS)
+        call = stub.DownloadBlob(pb.DownloadBlobRequest(digest={"sha256": digest.sha256}))
+        assert await call.read()
+        await eventually(lambda: not in_use(store, digest))
+
+        async def rest() -> None:
+            while await call.read():
+                pass
+
+        found = await refusal(rest())
+        assert (found.code, found.info.reason) == (Code.DEADLINE_EXCEEDED, "STREAM_IDLE")
+
+
+async def test_who_lets_downloads_stand_still_has_fewer_of_its_own_and_costs_nobody_else(
+    tmp_path: Path, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MAX_STREAMS_OF_ONE", 2)
+    monkeypatch.setattr(limits, "MAX_STREAMS", 2)
+    async with guarded(tmp_path, store, row("idle"), row("other")) as stub:
+        content = bytes(16 * MIB)
+        pieces = [{"data": content[:MIB]}] * 16
+        digest = await upload(stub, *pieces, **as_("idle"))
+        monkeypatch.setattr(streams, "IDLE_SECONDS", SHORT_SECONDS)
+        asked = pb.DownloadBlobRequest(digest=digest)
+        begun = [stub.DownloadBlob(asked, **as_("idle")) for _ in range(2)]
+        for call in begun:
+            assert await call.read()
+        await eventually(lambda: not in_use(store, Digest(digest.sha256)))
+        found = await refusal(ask(stub, "ListBlobs", **as_("idle")))
+        assert (found.code, found.info.reason) == (Code.RESOURCE_EXHAUSTED, "STREAMS_EXHAUSTED")
+        await ask(stub, "ListBlobs", **as_("other"))
+        for call in begun:
+            call.cancel()
+
+        async def answers() -> bool:
+            try:
+                await ask(stub, "ListBlobs", **as_("idle"))
+            except grpc.aio.AioRpcError:
+                return False
+            return True
+
+        async with asyncio.timeout(PATIENCE):
+            while not await answers():
+                pass
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="each worker needs a processor")
 async def test_all_workers_have_the_same_blobs(tmp_path: Path) -> None:
     options = ("--workers", "2", "--slots", "4", "--blobs", str(tmp_path / "blobs"))
     contents = [os.urandom(100_000) for _ in range(6)]
-    with daemon(tmp_path, *options, "--blob-bytes", "500KiB", "--blob-ttl", "1h") as server:
+    with daemon(tmp_path, *options, "--blob-bytes", "520KiB", "--blob-ttl", "1h") as server:
         clients = [Client(server.unix) for _ in contents]
         digests = []
         for client, content in zip(clients, contents, strict=True):
             await client.__aenter__()
             digests.append(await client.blobs.put(content))
         for client in clients:  # each has a connection of its own, to one worker or the other
-            assert await client.blobs.missing(digests) == digests[:1], "500 KiB hold five of them"
+            assert await client.blobs.missing(digests) == digests[:1], "520 KiB hold five of them"
             for digest, content in zip(digests[1:], contents[1:], strict=True):
                 assert (await client.run(["cat"], stdin=digest)).stdout.data == content
             await client.__aexit__(None, None, None)

@@ -96,5 +96,5 @@ def test_what_fails_is_one_line_and_leaves_nothing(blob: Blob, tmp_path: Path) -
         assert failed.stdout == b""
     too_large = blob("put", "-", stdin=bytes(9 << 20))
     assert too_large.returncode == 125
-    assert b"must be at most 8388608 bytes" in too_large.stderr
+    assert b"must be at most 8384512 bytes" in too_large.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []

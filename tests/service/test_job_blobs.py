@@ -11,6 +11,7 @@ import grpc
 import pytest
 from guards import bearer, row, token_of, written
 from post import eventually, marker, posted, refusal, request, sleepers, stub_of
+from stored import in_use, on_disk
 
 import sandboxd
 from sandboxd.client import Client
@@ -20,6 +21,7 @@ from sandboxd.model.job import MAX_BLOB_BYTES, InputFile, OutputPath
 from sandboxd.model.limits import Limits
 from sandboxd.model.outcome import Exited, FileFault
 from sandboxd.store.blobs import BlobStore
+from sandboxd.store.charge import LEAST_BYTES
 from sandboxd.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -46,11 +48,6 @@ def store(tmp_path: Path) -> Iterator[BlobStore]:
 async def client(blob_post: Post) -> AsyncIterator[Client]:
     async with Client(blob_post.unix) as client:
         yield client
-
-
-def in_use(store: BlobStore, digest: Digest) -> bool:
-    with store.working() as shelf, shelf.pins.claimed(digest.sha256) as is_free:
-        return not is_free
 
 
 async def test_what_one_job_made_another_starts(client: Client) -> None:
@@ -234,14 +231,14 @@ async def test_blobs_count_against_a_share_of_memory(tmp_path: Path, store: Blob
 async def test_a_file_that_finds_no_room_is_told_and_changes_no_ending(
     tmp_path: Path, store: BlobStore
 ) -> None:
-    share = ("[caller.share]", "blob_bytes = 10")
+    share = ("[caller.share]", f"blob_bytes = {LEAST_BYTES}")
     callers = written(tmp_path / "callers.toml", row("small", *share))
     async with (
         posted(tmp_path, callers, blobs=store) as post,
         Client(post.tcp, token=token_of("small")) as client,
     ):
         result = await client.run(
-            ["sh", "-c", "echo 12345678910 > large; echo 1 > small; exit 3"],
+            ["sh", "-c", "head -c 20000 /dev/zero > large; echo 1 > small; exit 3"],
             outputs=(OutputPath("large", store=True), OutputPath("small", store=True)),
         )
     assert result.ending == Exited(3)
@@ -278,8 +275,7 @@ async def test_run_data_loss_when_the_disk_has_lost_a_blob(
 ) -> None:
     async with Client(blob_post.unix) as client, stub_of(blob_post.unix) as stub:
         digest = await client.blobs.put(b"as it was")
-        with store.working() as shelf:
-            path = shelf.path(digest.sha256)
+        (path,) = on_disk(store)
         path.chmod(0o600)
         path.write_bytes(b"as it is!")
         found = await refusal(stub.Run(request("cat", stdin={"blob": {"sha256": digest.sha256}})))
@@ -292,7 +288,7 @@ async def test_run_data_loss_when_the_disk_has_lost_a_blob(
 
 
 async def test_a_blob_stays_while_its_job_waits_and_runs(tmp_path: Path, store: BlobStore) -> None:
-    share = ("[caller.share]", "blob_bytes = 100")
+    share = ("[caller.share]", f"blob_bytes = {LEAST_BYTES}")
     callers = written(tmp_path / "callers.toml", row("small", *share))
     token = bearer(token_of("small"))
     async with (
@@ -300,7 +296,7 @@ async def test_a_blob_stays_while_its_job_waits_and_runs(tmp_path: Path, store: 
         stub_of(post.tcp) as stub,
         Client(post.tcp, token=token_of("small")) as client,
     ):
-        used = await client.blobs.put(b"1" * 60)
+        used = await client.blobs.put(b"1")
         seconds = marker()
         runs = stub.Run(request("sleep", seconds), metadata=token)
         await eventually(lambda: sleepers(seconds))
@@ -308,11 +304,13 @@ async def test_a_blob_stays_while_its_job_waits_and_runs(tmp_path: Path, store: 
         waits = stub.Run(request("cat", stdin=stdin), metadata=token)
         await eventually(lambda: post.server.admission.waiting_count)
         with pytest.raises(sandboxd.Busy, match="cannot store more"):
-            await client.blobs.put(b"2" * 60)
+            await client.blobs.put(b"2")
         assert await client.blobs.delete(used)
+        with pytest.raises(sandboxd.Busy, match="cannot store more"):
+            await client.blobs.put(b"2")  # the waiting job still needs the bytes
         runs.cancel()
-        assert (await waits).stdout.data == b"1" * 60
-        await client.blobs.put(b"2" * 60)
+        assert (await waits).stdout.data == b"1"
+        await client.blobs.put(b"2")
         assert await client.blobs.missing([used]) == [used]
 
 

@@ -39,6 +39,7 @@ from test_systemd import SERVE, Listener, activated, kept_socket, serving
 
 from sandboxd.client import Client
 from sandboxd.model.limits import Limits
+from sandboxd.server.gate import MAX_CONNECTIONS
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
@@ -152,6 +153,22 @@ async def test_connections_to_a_unix_socket_are_spread_evenly(tmp_path: Path) ->
     with crew(tmp_path) as two:
         async with shift(two.unix) as both:
             assert {two.worker_of(job) for job in both.jobs} == two.workers
+
+
+async def test_the_bound_of_a_users_connections_is_for_all_workers_together() -> None:
+    others = subordinate_uids()
+    if not others:
+        unavailable("this user has no subordinate ids")
+    with open_directory() as place:
+        rows = row("ours", f"uids = [{os.getuid()}, {others[0]}]")
+        with crew(place, "--callers", str(written(place / "callers.toml", rows))) as two:
+            path = two.unix.removeprefix("unix:")
+            held = [await asyncio.open_unix_connection(path) for _ in range(2 * MAX_CONNECTIONS)]
+            async with asyncio.timeout(PATIENCE):  # who is let in hears gRPC's first words
+                heard = [await reader.read(1) for reader, _ in held]
+            assert sum(map(bool, heard)) == MAX_CONNECTIONS
+            for _, writer in held:
+                writer.close()
 
 
 async def test_each_client_has_a_connection_and_so_a_worker_of_its_own(tmp_path: Path) -> None:

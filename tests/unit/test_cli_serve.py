@@ -81,6 +81,12 @@ def test_what_is_printed_is_a_file_that_gives_the_same(tmp_path: Path) -> None:
     assert printed("--config", again) == first
 
 
+def test_an_empty_place_for_blobs_is_none(tmp_path: Path) -> None:
+    """So that a drop-in can take away what the shipped unit says."""
+    assert printed(SANDBOXD_BLOBS=str(tmp_path))["blobs"] == str(tmp_path)
+    assert "blobs" not in printed(SANDBOXD_BLOBS="")
+
+
 def test_without_an_address_it_says_where_it_would_listen(tmp_path: Path) -> None:
     assert printed(XDG_RUNTIME_DIR=str(tmp_path))["listen"] == [f"unix:{tmp_path}/sandboxd.sock"]
 
@@ -99,6 +105,7 @@ def test_without_an_address_it_says_where_it_would_listen(tmp_path: Path) -> Non
         ('grace = "soon"', "soon"),
         ('blob_bytes = "lots"', "blob_bytes: 'lots' is no size"),
         ('blob_ttl = "long"', "blob_ttl: 'long' is no duration"),
+        ('blob_ttl = "299s"', "blob_ttl: must be at least 300s"),
         ('[ceilings]\nmemory_bytes = "lots"', "lots"),
         ("not toml at all", "sandboxd.toml"),
         ('[tls]\ncertificate = "c"', "tls.key is missing"),

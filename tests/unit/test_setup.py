@@ -467,5 +467,7 @@ def test_the_shipped_units_are_as_documented() -> None:
         settings = [line for line in service.splitlines() if line and line[0] not in "#["]
         assert {"Type=notify", "Delegate=yes", "KillMode=mixed"} <= set(settings)
         names = {line.partition("=")[0] for line in settings}
+        assert {"StateDirectory=sandboxd-blobs", "StateDirectoryMode=0700"} <= set(settings)
+        assert "Environment=SANDBOXD_BLOBS=%S/sandboxd-blobs" in settings
         # Each of these would break newuidmap, /proc or the locks of the id ranges.
         assert not names & {"NoNewPrivileges", "PrivateTmp", "SystemCallFilter", "ProtectProc"}

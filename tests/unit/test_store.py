@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import stat
 from datetime import timedelta
@@ -14,6 +15,7 @@ import pytest
 from sandboxd.errors import BlobDamaged, Busy, HostError, PreconditionError, RequestError
 from sandboxd.model.blob import Digest, parse_digest
 from sandboxd.store.blobs import PIECE_BYTES, STEP_BYTES, BlobStore
+from sandboxd.store.charge import LEAST_BYTES, charged_bytes, largest_within
 from sandboxd.store.pins import Pins
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
     from sandboxd.store.blobs import Held
 
+KIB = 1 << 10
 MIB = 1 << 20
+STORE_BYTES = 100 * KIB
 
 
 class Clock:
@@ -42,9 +46,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> Iterator[BlobStore]:
-    """Give a store of 100 bytes, in which a minute's rest is the end."""
+    """Give a store of 100 KiB, in which a minute's rest is the end."""
     store = BlobStore(
-        tmp_path / "blobs", max_bytes=100, time_to_live=timedelta(minutes=1), clock=clock
+        tmp_path / "blobs", max_bytes=STORE_BYTES, time_to_live=timedelta(minutes=1), clock=clock
     )
     yield store
     store.close()
@@ -77,8 +81,16 @@ def has(store: BlobStore, digest: Digest, tenant: str = "a") -> bool:
 
 
 def files(store: BlobStore, below: str = "content") -> list[str]:
+    """Give the digests of the files there."""
     with store.working() as shelf:
-        return sorted(os.listdir(shelf.directory / below))
+        return sorted(name.partition(".")[0] for name in os.listdir(shelf.directory / below))
+
+
+def path_of(store: BlobStore, digest: Digest, tenant: str = "a") -> Path:
+    with store.working() as shelf:
+        holding = shelf.ledger.find(tenant, digest)
+        assert holding is not None
+        return shelf.path(holding.file)
 
 
 # --- kept and read --------------------------------------------------------------------------------
@@ -148,10 +160,10 @@ def test_a_descriptor_is_read_only_and_the_file_nobodys_to_write(store: BlobStor
 
 
 def test_everything_is_there_after_a_new_start(tmp_path: Path) -> None:
-    first = BlobStore(tmp_path / "blobs", max_bytes=100)
+    first = BlobStore(tmp_path / "blobs", max_bytes=STORE_BYTES)
     digest = put(first, b"bytes")
     first.close()
-    second = BlobStore(tmp_path / "blobs", max_bytes=100)
+    second = BlobStore(tmp_path / "blobs", max_bytes=STORE_BYTES)
     assert read(second, digest) == b"bytes"
     second.close()
 
@@ -209,46 +221,96 @@ def test_a_tenant_sees_nothing_of_others(store: BlobStore) -> None:
     assert read(store, digest, "a") == b"secret"
 
 
-def test_equal_bytes_are_one_file_that_lives_as_long_as_anybody_has_it(store: BlobStore) -> None:
+def test_equal_bytes_of_two_are_two_files_so_that_nothing_shows(store: BlobStore) -> None:
     digest = put(store, b"bytes", "a")
     put(store, b"bytes", "b")
-    assert files(store) == [digest.sha256]
-    assert (store.bytes_of("a"), store.bytes_of("b")) == (5, 5)
+    assert files(store) == 2 * [digest.sha256]
+    assert store.bytes_of("a") == store.bytes_of("b") == LEAST_BYTES
+    assert path_of(store, digest, "a").stat().st_ino != path_of(store, digest, "b").stat().st_ino
     assert store.delete("a", digest)
+    assert files(store) == [digest.sha256], "its own file is gone, whoever has the same"
     assert read(store, digest, "b") == b"bytes"
     assert store.delete("b", digest)
     assert files(store) == []
 
 
 def test_a_use_by_one_tenant_does_not_spare_anothers(store: BlobStore, clock: Clock) -> None:
-    shared, own = put(store, b"1" * 5, "a", 10), put(store, b"2" * 5, "a", 10)
-    put(store, b"1" * 5, "b")
+    share = 2 * LEAST_BYTES
+    shared, own = put(store, b"1", "a", share), put(store, b"2", "a", share)
+    put(store, b"1", "b")
     clock.now += 5
     assert store.missing("a", [own]) == []
     clock.now += 5
     with store.hold("b", shared):
-        put(store, b"3" * 5, "a", 10)
+        put(store, b"3", "a", share)
     assert not has(store, shared, "a"), "a's oldest goes, though b uses the same bytes"
-    assert read(store, shared, "b") == b"1" * 5
+    assert read(store, shared, "b") == b"1"
 
 
 # --- quotas ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("size", "charged"),
+    [
+        (0, 16 * KIB),
+        (1, 16 * KIB),
+        (12 * KIB, 16 * KIB),
+        (12 * KIB + 1, 17 * KIB),
+        (16 * KIB, 17 * KIB),
+        (MIB, MIB + KIB),
+        (MIB + 1, MIB + 5 * KIB),
+    ],
+)
+def test_a_blob_counts_its_blocks_and_what_is_written_about_it(size: int, charged: int) -> None:
+    assert charged_bytes(size) == charged
+
+
+@pytest.mark.parametrize("share", [0, LEAST_BYTES - 1, LEAST_BYTES, 50 * KIB, MIB, MIB + KIB])
+def test_the_largest_within_a_share_fits_and_the_next_does_not(share: int) -> None:
+    largest = largest_within(share)
+    assert largest < 0 or charged_bytes(largest) <= share
+    assert charged_bytes(largest + 1) > share
+
+
+def test_empty_ones_count_too(store: BlobStore, clock: Clock) -> None:
+    """The disk has so many inodes."""
+    first = put(store, b"")
+    clock.now += 2
+    for n in range(STORE_BYTES // LEAST_BYTES):
+        put(store, bytes([n]))
+    assert not has(store, first)
+    assert len(files(store)) == STORE_BYTES // LEAST_BYTES
+
+
+def test_uploads_that_have_sent_nothing_count_too(store: BlobStore) -> None:
+    begun = [store.upload("a") for _ in range(STORE_BYTES // LEAST_BYTES)]
+    with pytest.raises(Busy) as caught:
+        put(store, b"x", "b")
+    assert caught.value.reason == "BLOBS_FULL"
+    empty = store.upload("b")
+    with pytest.raises(Busy):
+        empty.commit()
+    empty.discard()
+    begun.pop().discard()
+    put(store, b"x", "b")
+
+
 def test_the_longest_unused_makes_room_in_a_share(store: BlobStore, clock: Clock) -> None:
-    first, second = put(store, b"1" * 5, "a", 10), put(store, b"2" * 5, "a", 10)
+    share = 2 * LEAST_BYTES
+    first, second = put(store, b"1", "a", share), put(store, b"2", "a", share)
     clock.now += 2
     read(store, first)
-    third = put(store, b"3" * 5, "a", 10)
+    third = put(store, b"3", "a", share)
     assert [has(store, d) for d in (first, second, third)] == [True, False, True]
 
 
 def test_the_longest_unused_of_all_makes_room_in_the_store(store: BlobStore, clock: Clock) -> None:
-    first = put(store, b"1" * 60, "a")
+    first = put(store, b"1" * 60 * KIB, "a")
     clock.now += 2
-    second = put(store, b"2" * 30, "b")
+    second = put(store, b"2" * 30 * KIB, "b")
     clock.now += 2
-    third = put(store, b"3" * 50, "b")
+    third = put(store, b"3" * 50 * KIB, "b")
     assert [has(store, first, "a"), has(store, second, "b"), has(store, third, "b")] == [
         False,
         True,
@@ -257,63 +319,68 @@ def test_the_longest_unused_of_all_makes_room_in_the_store(store: BlobStore, clo
     assert len(files(store)) == 2
 
 
-def test_a_blob_of_several_counts_once_in_the_store(store: BlobStore) -> None:
+def test_a_blob_of_several_counts_for_each_in_the_store_too(store: BlobStore, clock: Clock) -> None:
     for tenant in "abcd":
-        put(store, b"1" * 40, tenant)
-    put(store, b"2" * 60, "e")
-    assert all(has(store, digest_of(b"1" * 40), tenant) for tenant in "abcd")
+        put(store, b"1" * 20 * KIB, tenant)
+        clock.now += 2
+    put(store, b"2" * 30 * KIB, "e")
+    kept = [has(store, digest_of(b"1" * 20 * KIB), tenant) for tenant in "abcd"]
+    assert kept == [False, True, True, True]
 
 
 def test_what_is_in_use_never_makes_room(store: BlobStore, clock: Clock) -> None:
-    used = put(store, b"1" * 60)
+    used = put(store, b"1" * 60 * KIB)
     with store.hold("a", used):
         clock.now += 2
         with pytest.raises(Busy) as full:
-            put(store, b"2" * 50, "b")
+            put(store, b"2" * 50 * KIB, "b")
         with pytest.raises(Busy) as share:
-            put(store, b"2" * 30, "a", 70)
+            put(store, b"2" * 30 * KIB, "a", 70 * KIB)
         assert (full.value.reason, share.value.reason) == ("BLOBS_FULL", "SHARE_EXHAUSTED")
-        assert read(store, used) == b"1" * 60
-    put(store, b"2" * 50, "b")
+        assert read(store, used) == b"1" * 60 * KIB
+    put(store, b"2" * 50 * KIB, "b")
     assert not has(store, used)
 
 
 def test_a_refusal_costs_nobody_anything(store: BlobStore, clock: Clock) -> None:
-    old = put(store, b"0" * 10)
-    used = put(store, b"1" * 60)
+    old = put(store, b"0" * 20 * KIB)
+    used = put(store, b"1" * 60 * KIB)
     clock.now += 2
     with store.hold("a", used), pytest.raises(Busy):
-        put(store, b"2" * 50)
+        put(store, b"2" * 50 * KIB)
     assert has(store, old)
-    assert read(store, old) == b"0" * 10
+    assert read(store, old) == b"0" * 20 * KIB
 
 
 def test_what_comes_counts_before_it_is_there(store: BlobStore) -> None:
-    first, second = store.upload("a", 50), store.upload("a", 50)
-    first.write(b"1" * 30)
+    share = 50 * KIB
+    first, second = store.upload("a", share), store.upload("a", share)
+    first.write(b"1" * 30 * KIB)
     with pytest.raises(Busy):
-        second.write(b"2" * 30)
-    second.write(b"2" * 20)
-    assert [first.commit().size_bytes, second.commit().size_bytes] == [30, 20]
-    assert store.bytes_of("a") == 50
+        second.write(b"2" * 30 * KIB)
+    second.write(b"2" * 12 * KIB)
+    assert [first.commit().size_bytes, second.commit().size_bytes] == [30 * KIB, 12 * KIB]
+    assert store.bytes_of("a") == charged_bytes(30 * KIB) + charged_bytes(12 * KIB)
 
 
 def test_what_can_never_be_kept_is_refused_as_soon_as_it_is_known(store: BlobStore) -> None:
-    upload = store.upload("a", 50)
-    with pytest.raises(RequestError, match=r"digest\.size_bytes: must be at most 50"):
-        upload.expect(size_bytes=51)
-    with pytest.raises(RequestError, match=r"data: must be at most 50"):
-        upload.write(b"1" * 51)
+    upload = store.upload("a", 50 * KIB)
+    with pytest.raises(RequestError, match=r"digest\.size_bytes: must be at most 49152"):
+        upload.expect(size_bytes=48 * KIB + 1)
+    with pytest.raises(RequestError, match=r"data: must be at most 49152"):
+        upload.write(b"1" * (48 * KIB + 1))
     upload.discard()
     with pytest.raises(RequestError):
-        put(store, b"1" * 101)
+        put(store, b"1" * STORE_BYTES)
+    with pytest.raises(RequestError, match="there is no room for any"):
+        store.upload("a", LEAST_BYTES - 1)
 
 
 def test_an_announcement_alone_takes_nothing_from_others(tmp_path: Path) -> None:
     store = BlobStore(tmp_path / "blobs", max_bytes=4 * STEP_BYTES)
     kept = put(store, bytes(2 * STEP_BYTES), "b")
     upload = store.upload("a")
-    upload.expect(size_bytes=4 * STEP_BYTES)
+    upload.expect(size_bytes=3 * STEP_BYTES)
     upload.write(b"x")
     assert has(store, kept, "b")
     upload.discard()
@@ -321,15 +388,79 @@ def test_an_announcement_alone_takes_nothing_from_others(tmp_path: Path) -> None
 
 
 def test_putting_it_again_costs_nothing_and_is_a_use(store: BlobStore, clock: Clock) -> None:
-    first = put(store, b"1" * 50)
+    first = put(store, b"1" * 50 * KIB)
     clock.now += 2
-    put(store, b"2" * 50)
+    put(store, b"2" * 50 * KIB)
     clock.now += 2
-    third = put(store, b"3" * 1)
+    third = put(store, b"3")
     assert (has(store, first), has(store, third)) == (False, True)
     for _ in range(3):
-        put(store, b"3" * 1)
-    assert store.bytes_of("a") == 51
+        put(store, b"3")
+    assert store.bytes_of("a") == charged_bytes(50 * KIB) + LEAST_BYTES
+
+
+# --- what is used still counts --------------------------------------------------------------------
+
+
+def on_disk(store: BlobStore) -> int:
+    with store.working() as shelf:
+        return sum(
+            path.stat().st_size
+            for below in ("content", "incoming", "damaged")
+            for path in (shelf.directory / below).iterdir()
+        )
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_is_deleted_or_replaced_in_use_counts_to_its_last_use(
+    store: BlobStore,
+    again: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    content, share = b"1" * 20 * KIB, 45 * KIB
+    digest = put(store, content, "a", share)
+    with store.hold("a", digest) as held:
+        reader = held.read()
+        if again:
+            assert put(store, content, "a", share) == digest
+        else:
+            assert store.delete("a", digest)
+        assert store.bytes_of("a") == (2 if again else 1) * charged_bytes(len(content))
+        assert on_disk(store) <= store.bytes_of("a")
+        with pytest.raises(Busy) as caught:
+            put(store, b"2" * 30 * KIB, "a", share)
+        assert caught.value.reason == "SHARE_EXHAUSTED"
+        assert b"".join(reader) == content
+        reader.close()
+    assert store.bytes_of("a") == again * charged_bytes(len(content))
+    assert on_disk(store) == again * len(content)
+    assert has(store, digest) == again
+
+
+def test_stalled_readers_cannot_take_more_disk_than_their_share(store: BlobStore) -> None:
+    content, share, stalled = b"1" * 20 * KIB, 50 * KIB, []
+    for _ in range(2):
+        held = store.hold("a", put(store, content, "a", share))
+        stalled.append((held, held.open()))
+    for _ in range(3):
+        with pytest.raises(Busy):
+            put(store, content, "a", share)
+    assert on_disk(store) == 40 * KIB
+    for held, fd in stalled:
+        os.close(fd)
+        held.release()
+    assert on_disk(store) == 20 * KIB
+
+
+def test_what_leaves_goes_though_its_last_user_was_killed(tmp_path: Path) -> None:
+    """A store that is closed lets go of its pins as one does whose process dies."""
+    mine, others = (BlobStore(tmp_path / "blobs", max_bytes=STORE_BYTES) for _ in "12")
+    digest = put(mine, b"bytes")
+    others.hold("a", digest)
+    assert mine.delete("a", digest)
+    assert (mine.bytes_of("a"), len(files(mine))) == (LEAST_BYTES, 1)
+    others.close()
+    assert (mine.bytes_of("a"), files(mine)) == (0, [])
+    mine.close()
 
 
 # --- time -----------------------------------------------------------------------------------------
@@ -365,6 +496,8 @@ def test_a_deleted_blob_is_read_to_its_end_by_whoever_uses_it(store: BlobStore) 
         assert os.read(fd, 10) == b"bytes"
         os.close(fd)
         assert not has(store, digest)
+        with pytest.raises(PreconditionError):
+            store.hold("a", digest)
     assert files(store) == []
 
 
@@ -376,8 +509,7 @@ def test_a_deleted_blob_is_read_to_its_end_by_whoever_uses_it(store: BlobStore) 
 def test_wrong_bytes_are_never_given(store: BlobStore, damage: bytes | None, how: str) -> None:
     digest = put(store, b"bytes", "a")
     put(store, b"bytes", "b")
-    with store.working() as shelf:
-        path = shelf.path(digest.sha256)
+    path = path_of(store, digest)
     path.unlink()
     if damage is not None:
         path.write_bytes(damage)
@@ -394,17 +526,17 @@ def test_wrong_bytes_are_never_given(store: BlobStore, damage: bytes | None, how
         use(held)
     assert caught.value.reason == "BLOB_DAMAGED"
     assert files(store, "damaged") == ([] if damage is None else [digest.sha256])
-    assert store.missing("b", [digest]) == [digest]
-    put(store, b"bytes", "b")
-    assert read(store, digest, "b") == b"bytes"
+    assert store.missing("a", [digest]) == [digest]
+    assert read(store, digest, "b") == b"bytes", "which is another file"
+    put(store, b"bytes", "a")
+    assert read(store, digest, "a") == b"bytes"
 
 
 def test_damage_after_a_first_good_look_is_seen(store: BlobStore) -> None:
     digest = put(store, b"bytes")
     with store.hold("a", digest) as held:
         os.close(held.open())
-        with store.working() as shelf:
-            path = shelf.path(digest.sha256)
+        path = path_of(store, digest)
         path.chmod(0o600)
         path.write_bytes(b"bxtes")
         with pytest.raises(BlobDamaged):
@@ -426,13 +558,14 @@ def test_a_blob_is_hashed_once_for_all_the_jobs_that_use_it(store: BlobStore) ->
 
 
 def test_a_start_clears_what_the_dead_have_left(tmp_path: Path) -> None:
-    first = BlobStore(tmp_path / "blobs", max_bytes=100)
+    first = BlobStore(tmp_path / "blobs", max_bytes=STORE_BYTES)
     kept, lost = put(first, b"kept"), put(first, b"lost")
+    lost_path = path_of(first, lost)
     first.close()
-    (tmp_path / "blobs/content" / lost.sha256).unlink()
-    (tmp_path / "blobs/content" / ("0" * 64)).write_bytes(b"of nobody")
+    lost_path.unlink()
+    (tmp_path / "blobs/content" / ("0" * 64 + ".0123")).write_bytes(b"of nobody")
     (tmp_path / "blobs/incoming/0123.4567").write_bytes(b"half")
-    second = BlobStore(tmp_path / "blobs", max_bytes=100)
+    second = BlobStore(tmp_path / "blobs", max_bytes=STORE_BYTES)
     assert [h.digest for h in second.page("a", "", 10)] == [kept]
     assert (files(second), files(second, "incoming")) == ([kept.sha256], [])
     second.close()
@@ -440,24 +573,72 @@ def test_a_start_clears_what_the_dead_have_left(tmp_path: Path) -> None:
 
 def test_two_processes_share_a_directory(tmp_path: Path, clock: Clock) -> None:
     """Two stores in one process are to the kernel what two processes are."""
-    one, two = (BlobStore(tmp_path / "blobs", max_bytes=10, clock=clock) for _ in "12")
-    used = put(one, b"1" * 5)
+    room = 2 * LEAST_BYTES
+    one, two = (BlobStore(tmp_path / "blobs", max_bytes=room, clock=clock) for _ in "12")
+    used = put(one, b"1")
     coming = one.upload("a")
-    coming.write(b"2" * 5)
+    coming.write(b"2")
     with two.hold("a", used):
-        with pytest.raises(Busy):
-            put(one, b"3" * 6)
-        with pytest.raises(Busy):
-            put(two, b"3" * 1)
-        three = BlobStore(tmp_path / "blobs", max_bytes=10, clock=clock)
+        for store in (one, two):
+            with pytest.raises(Busy):
+                put(store, b"3")
+        three = BlobStore(tmp_path / "blobs", max_bytes=room, clock=clock)
         assert len(files(three, "incoming")) == 1, "a living process still writes it"
         three.close()
         one.delete("a", used)
         assert files(one) == [used.sha256]
+        with pytest.raises(Busy):
+            put(one, b"3")
     assert files(one) == []
-    assert read(two, coming.commit()) == b"2" * 5
+    assert read(two, coming.commit()) == b"2"
     one.close()
     two.close()
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_another_process_takes_away_meanwhile_is_not_held(
+    tmp_path: Path,
+    again: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """The clock is read between the look for a blob and the claim to it."""
+    directory, acts = tmp_path / "blobs", []
+
+    def clock() -> float:
+        if acts:
+            acts.pop()()
+        return 0.0
+
+    other = BlobStore(directory, max_bytes=STORE_BYTES)
+    one = BlobStore(directory, max_bytes=STORE_BYTES, clock=clock)
+    digest = put(other, b"bytes")
+    acts.append(lambda: put(other, b"bytes") if again else other.delete("a", digest))
+    if again:
+        assert read(one, digest) == b"bytes"
+    else:
+        with pytest.raises(PreconditionError):
+            one.hold("a", digest)
+    assert acts == []
+    assert files(one) == again * [digest.sha256]
+    one.close()
+    other.close()
+
+
+def test_what_could_not_be_written_down_leaves_no_file(store: BlobStore) -> None:
+    """The ledger's log may not grow, and a commit is what makes it grow."""
+    kept = [put(store, bytes([n])) for n in range(3)]
+    upload = store.upload("a")
+    upload.write(b"more")
+    bounds = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 * KIB, bounds[1]))
+    try:
+        with pytest.raises(HostError) as caught:
+            upload.commit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, bounds)
+    upload.discard()
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
+    assert files(store) == sorted(digest.sha256 for digest in kept)
+    assert read(store, put(store, b"more")) == b"more"
 
 
 def test_a_pin_is_gone_with_its_process(tmp_path: Path) -> None:
@@ -475,17 +656,17 @@ def test_a_directory_that_others_may_enter_is_refused(tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs").chmod(0o755)
     with pytest.raises(HostError) as caught:
-        BlobStore(tmp_path / "blobs", max_bytes=100)
+        BlobStore(tmp_path / "blobs", max_bytes=STORE_BYTES)
     assert caught.value.reason == "BLOBS_UNUSABLE"
     with pytest.raises(HostError, match="cannot use the blobs in"):
-        BlobStore(tmp_path / "no" / "blobs", max_bytes=100)
+        BlobStore(tmp_path / "no" / "blobs", max_bytes=STORE_BYTES)
 
 
 def test_a_broken_ledger_is_the_operators_to_mend(tmp_path: Path) -> None:
-    BlobStore(tmp_path / "blobs", max_bytes=100).close()
+    BlobStore(tmp_path / "blobs", max_bytes=STORE_BYTES).close()
     (tmp_path / "blobs/ledger.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(HostError) as caught:
-        BlobStore(tmp_path / "blobs", max_bytes=100)
+        BlobStore(tmp_path / "blobs", max_bytes=STORE_BYTES)
     assert caught.value.reason == "BLOBS_UNUSABLE"
     assert isinstance(caught.value.__cause__, sqlite3.Error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sandboxd.errors import Busy, PreconditionError
 from sandboxd.model.blob import Digest
 from sandboxd.store.blobs import BlobStore
+from sandboxd.store.charge import charged_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,17 +26,34 @@ if TYPE_CHECKING:
     from sandboxd.store.blobs import Held, Upload
 
 SHM = "/dev/shm"
-LIFE, SHARE, MOST = 40.0, 30, 50
+KIB = 1 << 10
+LIFE, SHARE, MOST = 40.0, 60 * KIB, 100 * KIB
 TENANTS = "abc"
-CONTENTS = [bytes([n]) * size for n, size in enumerate((0, 1, 5, 9, 10, 14, 20, 30))]
+SIZES = (0, 1, 5 * KIB, 13 * KIB, 20 * KIB, 28 * KIB, 40 * KIB, 56 * KIB)
+CONTENTS = [bytes([n]) * size for n, size in enumerate(SIZES)]
 NAMES = {content: sha256(content).hexdigest() for content in CONTENTS}
 
 tenants = st.sampled_from(TENANTS)
-contents = st.sampled_from(CONTENTS)
+numbers = st.integers(0, len(CONTENTS) - 1)
 
 
 class Refused(Exception):  # noqa: N818 - what it is
     """The model finds no room."""
+
+
+@dataclass(eq=False)
+class Row:
+    """One file of a tenant."""
+
+    tenant: str
+    content: bytes
+    last_use: float
+    uses: int = 0
+    leaves: bool = False
+
+    @property
+    def charge(self) -> int:
+        return charged_bytes(len(self.content))
 
 
 class Store(RuleBasedStateMachine):
@@ -45,8 +64,8 @@ class Store(RuleBasedStateMachine):
         # In memory, where a sync costs nothing.
         self.directory = Path(tempfile.mkdtemp(dir=SHM if os.access(SHM, os.W_OK) else None))
         self.now = 1_000_000.0
-        self.held: dict[tuple[str, bytes], float] = {}
-        self.used: list[tuple[str, bytes, Held]] = []
+        self.rows: list[Row] = []
+        self.used: list[tuple[Row, Held]] = []
         self.coming: list[tuple[str, bytes, Upload]] = []
         self.store = self.opened()
 
@@ -68,67 +87,74 @@ class Store(RuleBasedStateMachine):
 
     def tick(self) -> None:
         self.now += 1
-        for key, last_use in list(self.held.items()):
-            if last_use < self.now - LIFE and not self.is_used(key):
-                del self.held[key]
+        dead = [row for row in self.rows if row.leaves or row.last_use < self.now - LIFE]
+        self.remove_unused(dead)
 
-    def is_used(self, key: tuple[str, bytes]) -> bool:
-        return any((tenant, content) == key for tenant, content, _ in self.used)
+    def remove_unused(self, rows: list[Row]) -> None:
+        for row in rows:
+            if not row.uses:
+                self.rows.remove(row)
 
-    def is_used_by_any(self, content: bytes) -> bool:
-        return any(content == used for _, used, _ in self.used)
+    def find(self, tenant: str, content: bytes) -> Row | None:
+        key = tenant, content
+        return next((r for r in self.rows if (r.tenant, r.content) == key and not r.leaves), None)
+
+    def part_with(self, row: Row | None) -> None:
+        if row is not None:
+            row.leaves = True
+            self.remove_unused([row])
 
     def make_room(self, tenant: str, more: int) -> None:
-        own = sum(len(content) for owner, content in self.held if owner == tenant)
-        coming = sum(len(content) for owner, content, _ in self.coming if owner == tenant)
-        excess = own + coming + more - SHARE
-        for _, _, key in sorted((u, NAMES[k[1]], k) for k, u in self.held.items()):
-            if excess > 0 and key[0] == tenant and not self.is_used(key):
-                del self.held[key]
-                excess -= len(key[1])
-        if excess > 0:
-            raise Refused
-        latest: dict[bytes, float] = {}
-        for (_, content), last_use in self.held.items():
-            latest[content] = max(last_use, latest.get(content, 0))
-        coming = sum(len(content) for _, content, _ in self.coming)
-        excess = sum(map(len, latest)) + coming + more - MOST
-        for _, _, content in sorted((u, NAMES[c], c) for c, u in latest.items()):
-            if excess > 0 and not self.is_used_by_any(content):
-                self.held = {k: u for k, u in self.held.items() if k[1] != content}
-                excess -= len(content)
+        self.make_room_among(
+            [row for row in self.rows if row.tenant == tenant], tenant, more, SHARE
+        )
+        self.make_room_among(self.rows, TENANTS, more, MOST)
+
+    def make_room_among(self, rows: list[Row], tenants: str, more: int, most: int) -> None:
+        coming = sum(charged_bytes(len(c)) for tenant, c, _ in self.coming if tenant in tenants)
+        excess = sum(row.charge for row in rows) + coming + more - most
+        for row in sorted(rows, key=lambda row: (row.last_use, NAMES[row.content])):
+            if excess > 0 and not row.uses:
+                self.rows.remove(row)
+                excess -= row.charge
         if excess > 0:
             raise Refused
 
     def tried(self, change: Callable[[], Any]) -> bool:
         """Change the model as a whole or not at all; tell whether it could be."""
-        before = dict(self.held)
+        before = list(self.rows)
         try:
             change()
         except Refused:
-            self.held = before
+            self.rows = before
             return False
         return True
 
+    def put_row(self, tenant: str, content: bytes) -> None:
+        self.part_with(self.find(tenant, content))
+        self.rows.append(Row(tenant, content, self.now))
+
     # --- the rules ----------------------------------------------------------------------------
 
-    @rule(tenant=tenants, content=contents)
-    def put(self, tenant: str, content: bytes) -> None:
+    @rule(tenant=tenants, number=numbers)
+    def put(self, tenant: str, number: int) -> None:
         self.tick()
+        content = CONTENTS[number]
         upload = self.store.upload(tenant, SHARE)
         upload.expect(NAMES[content], len(content))
-        fits = self.tried(lambda: self.make_room(tenant, len(content)))
+        fits = self.tried(lambda: self.make_room(tenant, charged_bytes(len(content))))
         assert fits == _works(lambda: upload.write(content))
         if fits:
             upload.commit()
-            self.held[tenant, content] = self.now
+            self.put_row(tenant, content)
         upload.discard()
 
-    @rule(tenant=tenants, content=contents)
-    def begin(self, tenant: str, content: bytes) -> None:
+    @rule(tenant=tenants, number=numbers)
+    def begin(self, tenant: str, number: int) -> None:
         self.tick()
+        content = CONTENTS[number]
         upload = self.store.upload(tenant, SHARE)
-        fits = self.tried(lambda: self.make_room(tenant, len(content)))
+        fits = self.tried(lambda: self.make_room(tenant, charged_bytes(len(content))))
         assert fits == _works(lambda: upload.write(content))
         if fits:
             self.coming.append((tenant, content, upload))
@@ -143,43 +169,51 @@ class Store(RuleBasedStateMachine):
         self.now += 1  # and nothing expires: a commit looks for nothing
         if how == "commit":
             upload.commit()
-            self.held[tenant, content] = self.now
+            self.put_row(tenant, content)
         upload.discard()
 
-    @rule(tenant=tenants, content=contents, reads=st.booleans())
-    def hold(self, tenant: str, content: bytes, reads: bool) -> None:  # noqa: FBT001 - drawn
+    @rule(tenant=tenants, number=numbers, reads=st.booleans())
+    def hold(self, tenant: str, number: int, reads: bool) -> None:  # noqa: FBT001 - drawn
         self.tick()
+        content = CONTENTS[number]
         digest = Digest(NAMES[content], len(content))
-        if (tenant, content) not in self.held:
+        row = self.find(tenant, content)
+        if row is None:
             assert not _works(lambda: self.store.hold(tenant, digest))
             return
         held = self.store.hold(tenant, digest)
-        self.held[tenant, content] = self.now
-        self.used.append((tenant, content, held))
+        row.last_use = self.now
+        row.uses += 1
+        self.used.append((row, held))
         if reads:
-            self.release(held)
+            self.release(len(self.used) - 1)
 
     @precondition(lambda self: self.used)
     @rule(data=st.data())
     def let_go(self, data: st.DataObject) -> None:
         self.tick()
-        self.release(self.used[data.draw(st.integers(0, len(self.used) - 1))][2])
+        self.release(data.draw(st.integers(0, len(self.used) - 1)))
 
-    def release(self, held: Held) -> None:
-        index = next(n for n, use in enumerate(self.used) if use[2] is held)
-        tenant, content, _ = self.used.pop(index)
+    def release(self, index: int) -> None:
+        row, held = self.used.pop(index)
         fd = held.open()
-        assert os.pread(fd, 100, 0) == content
+        assert os.pread(fd, max(SIZES) + 1, 0) == row.content
         os.close(fd)
         self.store.release(held)
-        if (tenant, content) in self.held:
-            self.held[tenant, content] = self.now
+        row.uses -= 1
+        current = self.find(row.tenant, row.content)
+        if current is not None:
+            current.last_use = self.now
+        if row.leaves:
+            self.remove_unused([row])
 
-    @rule(tenant=tenants, content=contents)
-    def delete(self, tenant: str, content: bytes) -> None:
+    @rule(tenant=tenants, number=numbers)
+    def delete(self, tenant: str, number: int) -> None:
         self.tick()
-        was_there = self.held.pop((tenant, content), None) is not None
-        assert self.store.delete(tenant, Digest(NAMES[content])) == was_there
+        content = CONTENTS[number]
+        row = self.find(tenant, content)
+        self.part_with(row)
+        assert self.store.delete(tenant, Digest(NAMES[content])) == (row is not None)
 
     @rule(seconds=st.integers(1, int(LIFE) + 1))
     def wait(self, seconds: int) -> None:
@@ -194,6 +228,8 @@ class Store(RuleBasedStateMachine):
             os.close(upload._file._fd)  # noqa: SLF001 - as the kernel does, behind our back
         self.store.close()
         self.coming, self.used = [], []
+        for row in self.rows:
+            row.uses = 0
         self.store = self.opened()
 
     @invariant()
@@ -201,14 +237,13 @@ class Store(RuleBasedStateMachine):
         self.tick()
         for tenant in TENANTS:
             found = {h.sha256: h.last_use for h in self.store.page(tenant, "", 100)}
-            assert found == {NAMES[c]: u for (t, c), u in self.held.items() if t == tenant}
-            assert self.store.bytes_of(tenant) <= SHARE
-        there = {c for _, c in self.held} | {c for _, c, _ in self.used}
-        files = {
-            path.name: path.read_bytes() for path in (self.directory / "blobs/content").iterdir()
-        }
-        assert sum(len(c) for c in {c for _, c in self.held}) <= MOST
-        assert files == {NAMES[content]: content for content in there}
+            own = [row for row in self.rows if row.tenant == tenant]
+            assert found == {NAMES[row.content]: row.last_use for row in own if not row.leaves}
+            assert self.store.bytes_of(tenant) == sum(row.charge for row in own) <= SHARE
+        directory = self.directory / "blobs/content"
+        files = sorted((path.name[:64], path.read_bytes()) for path in directory.iterdir())
+        assert sum(row.charge for row in self.rows) <= MOST
+        assert files == sorted((NAMES[row.content], row.content) for row in self.rows)
 
 
 def _works(call: Callable[[], Any]) -> bool:
