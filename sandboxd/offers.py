@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sandboxd.errors import PreconditionError
+from sandboxd.errors import JobError, PreconditionError, Violation
 from sandboxd.identity import IdMode
 from sandboxd.model.job import check_core
 from sandboxd.model.limits import effective, names
@@ -42,9 +42,11 @@ class Kind:
     has_terminal: bool
     is_live: bool
     """Whether its output leaves as it comes: nothing of it is kept, so it need not be bounded."""
+    wired: tuple[int, ...]
+    """Descriptors of its program that are ends of pipes to others."""
 
 
-def kind_of(job: Job, *, is_live: bool = False) -> Kind:
+def kind_of(job: Job, *, is_live: bool = False, wired: tuple[int, ...] = ()) -> Kind:
     """Give what a job has in common with others."""
     return Kind(
         job.limits,
@@ -57,6 +59,7 @@ def kind_of(job: Job, *, is_live: bool = False) -> Kind:
         job.merge_stderr or job.terminal is not None,
         job.terminal is not None,
         is_live,
+        wired,
     )
 
 
@@ -70,6 +73,7 @@ def held(kind: Kind, host: Host) -> Limits:
     _check_nesting(policy, kind, host)
     _check_offers(kind, host)
     _check_processors(kind, limits, host)
+    _check_wires(kind, limits)
     return limits
 
 
@@ -95,7 +99,7 @@ def has_range(host: Host) -> bool:
     return host.id_mode is IdMode.RANGE
 
 
-def check_job(job: Job, host: Host, *, is_live: bool = False) -> Limits:
+def check_job(job: Job, host: Host, kind: Kind | None = None) -> Limits:
     """Give the limits that will really hold; refuse what this host cannot run as it asks.
 
     Raises:
@@ -103,7 +107,7 @@ def check_job(job: Job, host: Host, *, is_live: bool = False) -> Limits:
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
-    limits = held(kind_of(job, is_live=is_live), host)
+    limits = held(kind or kind_of(job), host)
     check_core(job, limits.core_bytes)
     return limits
 
@@ -166,6 +170,13 @@ def _check_processors(kind: Kind, limits: Limits, host: Host) -> None:
             "a job may have for itself",
             "ask for fewer (cpu_count), or as the operator lower shared_cpu_count",
         )
+
+
+def _check_wires(kind: Kind, limits: Limits) -> None:
+    least = max(kind.wired, default=0) + 2  # a dynamic loader needs one more
+    if kind.wired and limits.open_file_count is not None and limits.open_file_count < least:
+        rule = f"must be at least {least}, for the descriptors that pipes have"
+        raise JobError(Violation("limits.open_file_count", rule))
 
 
 def _unknown(reason: str, kind: str, name: str, known: object) -> PreconditionError:

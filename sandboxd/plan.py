@@ -109,19 +109,18 @@ def plan_run(
     host: Host,
     processors: tuple[int, ...],
     filter_bytes: tuple[int, int],
-    *,
-    is_live: bool = False,
+    kind: Kind | None = None,
 ) -> Plan:
     """Decide one run. `processors`: where it may run; `filter_bytes`: the sizes of its filters.
 
-    `is_live`: whether its output leaves as it comes.
+    `kind`: what it has in common with others, where that is known already.
 
     Raises:
         JobError: a limit is out of bounds.
         PreconditionError: the policy, the root, the network or a required enforcement is not here.
 
     """
-    frame = _frame(kind_of(job, is_live=is_live), host, processors, filter_bytes)
+    frame = _frame(kind or kind_of(job), host, processors, filter_bytes)
     limits = frame.limits
     check_core(job, limits.core_bytes)
     placed = sum(_pages(size_of(file.content)) for file in job.files)
@@ -256,7 +255,6 @@ def _program_tape(
 ) -> Tape:
     """Tape of the program: everything between fork and exec, which comes last and is the job's."""
     policy = host.policies[kind.policy]
-    descriptors = ("stdin", "stdout", "stdout" if kind.merged else "stderr")
     network = kind.network is not Network.NONE
     quota = cgroups.cpu_quota_us(limits) is not None
     return (
@@ -265,7 +263,7 @@ def _program_tape(
         *(terminals.controlling() if kind.has_terminal else ()),
         *(idmap.program_ids() if has_range(host) else ()),
         idmap.capabilities_dropped(),
-        *processes.state(descriptors, kind.working_directory),
+        *processes.state(descriptor_names(kind.wired, merged=kind.merged), kind.working_directory),
         *(
             landlock.scopes_only(host.landlock_abi)
             if policy.is_nested
@@ -275,6 +273,18 @@ def _program_tape(
         # Only now: rulesets and listeners need a descriptor more than the program may be allowed.
         processes.rlimits(_own_rlimits(policy, limits), _process_rlimit(limits, host)),
         seccomp.filter_installed(filter_bytes[0]),
+    )
+
+
+def descriptor_names(wired: tuple[int, ...], *, merged: bool) -> tuple[str, ...]:
+    """Name the descriptors of a program as they travel to init, from 0 on.
+
+    Those that are ends of pipes (`wired`) may leave gaps: these are /dev/null.
+    """
+    further = range(3, max(wired, default=0) + 1)
+    return (
+        *("stdin", "stdout", "stdout" if merged else "stderr"),
+        *(f"fd{number}" if number in wired else "null" for number in further),
     )
 
 

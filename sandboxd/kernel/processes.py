@@ -7,6 +7,7 @@ a verb.
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
 import resource
@@ -132,13 +133,18 @@ def set_umask(mask: int) -> None:
     os.umask(mask)
 
 
+def above(least: int, fd: int) -> int:
+    """Give a second descriptor of the same, whose number is not below `least`."""
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, least)
+
+
 def set_descriptors(*fds: int) -> None:
     """Make `fds` the descriptors 0, 1, 2 ... and close everything else at exec.
 
     At exec rather than now: the report pipe must live until then.
     """
     # Above the targets first, so that no dup2 closes a descriptor that is still to be placed.
-    high = [os.dup(fd) if fd < len(fds) else fd for fd in fds]
+    high = [above(len(fds), fd) if fd < len(fds) else fd for fd in fds]
     for target, fd in enumerate(high):
         os.dup2(fd, target, inheritable=True)
     syscalls.close_from(len(fds), on_exec=True)
@@ -190,7 +196,7 @@ VERBS = {
     "set_affinity": Verb(set_affinity, "run on processors {0} only"),
     "reset_signals": Verb(reset_signals, "give signals their defaults and block none"),
     "set_umask": Verb(set_umask, "set the umask to {0}"),
-    "set_descriptors": Verb(set_descriptors, "make {0}, {1}, {2} the only descriptors at exec"),
+    "set_descriptors": Verb(set_descriptors, "make {0}, {1}, {2} ... the only descriptors"),
     "enter_directory": Verb(enter_directory, "enter {0} and verify that it is inside"),
     "no_new_privileges": Verb(no_new_privileges, "set no_new_privs"),
     "execute": Verb(execute, "write the last-stage record and execute {0}"),

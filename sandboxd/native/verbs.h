@@ -271,7 +271,7 @@ static int do_set_descriptors(struct value *a) {
     if (count > MAX_DESCRIPTORS) broken();
     for (int i = 0; i < count; i++, a = a->next) {
         int fd = descriptor(a);
-        high[i] = fd < count ? dup(fd) : fd;
+        high[i] = fd < count ? fcntl(fd, F_DUPFD_CLOEXEC, count) : fd;
         if (high[i] < 0) return -1;
     }
     for (int i = 0; i < count; i++)

@@ -125,6 +125,18 @@ static void open_terminal(int channel, long long job, struct value *a) {
     name_fd("stdout", slave_fd);
 }
 
+enum { LEAST_OURS = 10 };
+
+/* Moves a descriptor away from the numbers that a program with more than three may get. */
+static int move_up(int *fd) {
+    if (*fd >= LEAST_OURS) return 0;
+    int high = fcntl(*fd, F_DUPFD_CLOEXEC, LEAST_OURS);
+    if (high < 0) return -1;
+    close(*fd);
+    *fd = high;
+    return 0;
+}
+
 /* Clones the program into its cgroup and reports; -1 when it did not start.
  *
  * CLONE_VFORK holds init back until the program has executed or ended, so that one read of the
@@ -134,6 +146,7 @@ static pid_t start(int channel, long long job, struct value *tape) {
     char record[1 + sizeof failure];
     int report[2], pidfd;
     if (pipe2(report, O_CLOEXEC)) give_up(channel, "init", errno, "pipe2");
+    if (move_up(&report[1])) give_up(channel, "init", errno, "fcntl");
     pid_t pid = clone_self(CLONE_VFORK, find("program_cgroup"), &pidfd);
     if (!pid) {
         name_fd("report", report[1]);
@@ -223,7 +236,12 @@ static bool serve(int channel, int children_fd) {
     long long job = number(a);
     bool is_last = number(nth(a, 5));
     int known = named_count;
-    for (int i = 0; i < message.fd_count; i++) name_fd(message.fds[i].name, message.fds[i].fd);
+    bool are_many = false; /* more than three for the program */
+    for (int i = 0; i < message.fd_count; i++) are_many |= !strncmp(message.fds[i].name, "fd", 2);
+    for (int i = 0; i < message.fd_count; i++) {
+        if (are_many && move_up(&message.fds[i].fd)) give_up(channel, "init", errno, "fcntl");
+        name_fd(message.fds[i].name, message.fds[i].fd);
+    }
     must_execute(channel, list(nth(a, 1)));
     if (terminal->kind == LIST) open_terminal(channel, job, list(terminal));
     pid_t pid = start(channel, job, list(nth(a, 2)));

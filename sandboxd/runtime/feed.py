@@ -24,6 +24,11 @@ class Feed:
         self._is_enlarged = is_terminal
         self._waiter: asyncio.Future[None] | None = None
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody reads any more, or it was ended."""
+        return self._fd < 0
+
     async def write(self, data: bytes) -> None:
         """Write all of it; returns early when nobody reads any more."""
         left = memoryview(data)

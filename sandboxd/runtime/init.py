@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sandboxd.kernel import files, syscalls, terminals
+from sandboxd.kernel import files, processes, syscalls, terminals
 from sandboxd.kernel.processes import ABOUT_TO_EXEC
 from sandboxd.runtime import channel as channels
 from sandboxd.runtime.channel import Closed, Message, ProtocolError
@@ -24,6 +24,9 @@ from sandboxd.runtime.tapes import StageFailed, execute
 
 if TYPE_CHECKING:
     import socket
+
+LEAST_OURS = 10
+"""From this number on descriptors are ours until exec; below are those that a program may get."""
 
 
 def run(channel: socket.socket, fds: dict[str, int], sandbox_tape: list[Any]) -> NoReturn:
@@ -64,6 +67,8 @@ def _serve(channel: socket.socket, children_fd: int, fds: dict[str, int]) -> boo
     execute(job_tape, fds | message.fds)
     if terminal is not None:
         _open_terminal(channel, number, terminal, message.fds)
+    if any(name.startswith("fd") for name in message.fds):
+        _clear_low_numbers(message.fds)
     fds = fds | message.fds
     pid = _start(channel, number, program_tape, fds)
     message.close()
@@ -75,6 +80,14 @@ def _serve(channel: socket.socket, children_fd: int, fds: dict[str, int]) -> boo
             _hand_out(channel, number, outputs)
         _tell_end(channel, number, status, clock)
     return bool(last)
+
+
+def _clear_low_numbers(fds: dict[str, int]) -> None:
+    """Move descriptors away from the numbers that a program with more than three may get."""
+    for name, fd in fds.items():
+        if fd < LEAST_OURS:
+            fds[name] = processes.above(LEAST_OURS, fd)
+            os.close(fd)
 
 
 def _open_terminal(
@@ -100,6 +113,9 @@ def _start(
     report pipe tells everything.
     """
     report_fd, report_end_fd = os.pipe2(os.O_CLOEXEC)
+    if report_end_fd < LEAST_OURS:
+        low_fd, report_end_fd = report_end_fd, processes.above(LEAST_OURS, report_end_fd)
+        os.close(low_fd)
     pid, pidfd = syscalls.clone3(syscalls.CLONE_VFORK, fds.get("program_cgroup"))
     if pid == 0:
         _become_program(program_tape, fds, report_end_fd)

@@ -50,19 +50,22 @@ class Live:
 
     def __init__(
         self,
-        on_piece: Callable[[Piece], None],
+        on_piece: Callable[[Piece], None] | None,
         on_started: Callable[[timedelta, timedelta], None] = lambda *_: None,
         *,
         takes_input: bool = False,
     ) -> None:
         """Take what hears of each piece of output, and of the start (time in queue, of set-up).
 
-        Neither may block. With `takes_input` the program reads what `write` says, up to
-        `end_input`; without, what its job says.
+        Neither may block. Without `on_piece` output is kept for the result, as of any other job.
+        With `takes_input` the program reads what `write` says, up to `end_input`; without, what its
+        job says.
         """
         self.on_piece = on_piece
         self.on_started = on_started
         self.takes_input = takes_input
+        self.ended_ns = 0
+        """The monotonic clock at the program's end, once it has ended."""
         self._program: Started | None = None
         self._feed: Feed | None = None
         self._is_over = False

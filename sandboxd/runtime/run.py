@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import HostError, SandboxLost, StageError
@@ -29,6 +30,7 @@ from sandboxd.model.outcome import (
     decide,
 )
 from sandboxd.model.tape import encoded
+from sandboxd.plan import descriptor_names
 from sandboxd.runtime.capture import Capture
 from sandboxd.runtime.channel import Closed, ProtocolError, sealed_memory
 from sandboxd.runtime.deadlines import Deadlines
@@ -40,7 +42,7 @@ from sandboxd.runtime.notices import Notices
 from sandboxd.runtime.nursery import stage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sandboxd.kernel.places import CgroupUsage
     from sandboxd.kernel.seccomp import Notice
@@ -61,6 +63,7 @@ DRAIN_PATIENCE = 2.0
 """Seconds from the end of all writers to the end of file on a pipe."""
 CHARGED_AHEAD = 1 << 20
 """Of a full memory cgroup the kernel may leave so much free: it charges many pages at a time."""
+NO_WIRES: Mapping[int, int] = MappingProxyType({})
 PROGRAM = 1
 """The number of a job's one program."""
 
@@ -78,8 +81,12 @@ class Run:
         queue_time: timedelta,
         blob_fds: Mapping[str, int],
         live: Live | None = None,
+        wires: Mapping[int, int] = NO_WIRES,
     ) -> None:
-        """Take a blank sandbox for this job and no other; descriptors of its blobs by SHA-256."""
+        """Take a blank sandbox for this job and no other; descriptors of its blobs by SHA-256.
+
+        `wires` are descriptors of ours that are the program's, by its number of them.
+        """
         self._sandbox = sandbox
         self._job = job
         self._plan = plan
@@ -87,6 +94,7 @@ class Run:
         self._queue_time = queue_time
         self._blob_fds = blob_fds
         self._live = live
+        self._wires = wires
         self._started_ns = 0
         self._ended_ns = 0
         self._killed_ns = 0
@@ -104,7 +112,7 @@ class Run:
         self._peak_tree = (0, 0)
         self._patience: asyncio.TimerHandle | None = None
         self._lost_patience: float | None = None
-        self._captures: list[Capture] = []
+        self._captures: dict[int, Capture] = {}
         self._master_fd = -1
         self._on_output: Callable[[int, bytes], None] | None = None
         self._judge: Callable[[Notice], int | None] = self._judge_by_name
@@ -132,14 +140,18 @@ class Run:
         try:
             self._start(policy_fd)
             await self._until_ended()
-            streams = [await capture.finish(DRAIN_PATIENCE) for capture in self._captures]
+            streams = {
+                stream: await capture.finish(DRAIN_PATIENCE)
+                for stream, capture in self._captures.items()
+            }
         finally:
             self._deadlines.stop()
             if self._patience is not None:
                 self._patience.cancel()
-            for capture in self._captures:
+            for capture in self._captures.values():
                 capture.close()
             if self._live is not None:
+                self._live.ended_ns = self._ended_ns or time.monotonic_ns()
                 self._live.stop()
             if self._notices is not None:
                 self._notices.close()
@@ -149,22 +161,23 @@ class Run:
 
     def _capture(self, stream: int, master_fd: int | None = None) -> Capture:
         """Begin to capture stdout (1) or stderr (2)."""
-        is_heard = self._live is not None or self._on_output is not None
+        hears = self._live is not None and self._live.on_piece is not None
+        is_heard = hears or self._on_output is not None
         capture = Capture(
             self._plan.limits.output_bytes,
             partial(self._hear, stream) if is_heard else None,
             self._on_overflow,
             master_fd,
-            keeps=self._live is None,
+            keeps=not hears,
         )
-        if self._live is not None:
+        if hears:
             capture.pause(is_paused=True)  # until the start is told, which may come after output
-        self._captures.append(capture)
+        self._captures[stream] = capture
         return capture
 
     def _hear(self, stream: int, offset: int, data: bytes) -> None:
         """Pass on a piece of output."""
-        if self._live is not None:
+        if self._live is not None and self._live.on_piece is not None:
             time_ns = max(0, time.monotonic_ns() - self._started_ns)
             self._live.on_piece(Piece(stream, offset, time_ns, data))
         elif self._on_output is not None:
@@ -179,16 +192,27 @@ class Run:
         os.fchmod(read_fd, 0o444)  # as Capture's: lets the program open /dev/stdin
         return read_fd
 
+    def _give_streams(self, fds: dict[str, int], opened: list[int]) -> None:
+        """Add the program's descriptors to those that travel, and to `opened` what is ours."""
+        names = descriptor_names(tuple(self._wires), merged=self._job.merge_stderr)
+        fds |= {names[number]: fd for number, fd in self._wires.items()}
+        if "stdin" not in fds:
+            fds["stdin"] = self._input()
+            opened.append(fds["stdin"])
+        if "stdout" not in fds:
+            fds["stdout"] = self._capture(1).write_fd
+        if "stderr" not in fds and not self._job.merge_stderr:
+            fds["stderr"] = self._capture(2).write_fd
+        if "null" in names:
+            fds["null"] = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            opened.append(fds["null"])
+
     def _start(self, policy_fd: int) -> None:
         fds = {"policy": policy_fd}
-        opened = []
+        opened: list[int] = []
         try:
             if self._plan.terminal is None:
-                fds["stdin"] = self._input()
-                opened.append(fds["stdin"])
-                fds["stdout"] = self._capture(1).write_fd
-                if not self._job.merge_stderr:
-                    fds["stderr"] = self._capture(2).write_fd
+                self._give_streams(fds, opened)
             if self._plan.notifies:
                 self._notices = Notices(self._judge)
                 fds["notices"] = self._notices.program_fd
@@ -209,7 +233,7 @@ class Run:
         finally:
             for fd in opened:
                 os.close(fd)
-            for capture in self._captures:
+            for capture in self._captures.values():
                 capture.hand_over()
             if self._notices is not None:
                 self._notices.hand_over()
@@ -348,7 +372,7 @@ class Run:
 
     def pause_output(self, *, is_paused: bool) -> None:
         """Leave output in its pipes, or take it again."""
-        for capture in self._captures:
+        for capture in self._captures.values():
             capture.pause(is_paused=is_paused)
 
     def resize(self, rows: int, columns: int) -> None:
@@ -386,7 +410,7 @@ class Run:
         self._peak_tree = max(memory, usage.memory_bytes), max(count, usage.process_count)
         return usage.memory_bytes
 
-    def _result(self, streams: list[Captured]) -> RunResult:
+    def _result(self, streams: dict[int, Captured]) -> RunResult:
         counted = self._sandbox.usage()
         self._check_memory(counted)
         user, system = self._reaped
@@ -407,16 +431,17 @@ class Run:
         )
         evidence = replace(self._evidence, killed_for=self._killed_for, denied_syscall=self._denied)
         ending = decide(evidence, usage, self._plan.limits)
+        touched = self._touched(ending, streams.values(), refused=counted.processes_refused)
         return RunResult(
             outcome=Outcome(
                 ending=ending,
                 usage=usage,
-                limits_touched=self._touched(ending, streams, refused=counted.processes_refused),
+                limits_touched=touched,
                 enforced=self._plan.enforced,
                 policy_digest=self._plan.policy.digest,
             ),
-            stdout=streams[0] if streams else Captured(),
-            stderr=streams[1] if len(streams) > 1 else Captured(),
+            stdout=streams.get(1, Captured()),
+            stderr=streams.get(2, Captured()),
             files=self._files.taken,
         )
 
@@ -433,7 +458,7 @@ class Run:
             )
 
     def _touched(
-        self, ending: Ending, streams: list[Captured], *, refused: bool
+        self, ending: Ending, streams: Iterable[Captured], *, refused: bool
     ) -> tuple[str, ...]:
         """Name the limits that were hit without ending the program."""
         limits = self._plan.limits

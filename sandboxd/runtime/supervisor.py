@@ -23,14 +23,17 @@ from sandboxd.kernel import delegation, idmap, seccomp
 from sandboxd.kernel.places import Places
 from sandboxd.model.job import check_without_blobs
 from sandboxd.model.limits import (
+    DESCRIPTORS_OF_STORE,
     DESCRIPTORS_PER_BLANK,
     DESCRIPTORS_PER_JOB,
+    DESCRIPTORS_PER_JOB_BLOBS,
     DESCRIPTORS_PER_SANDBOX,
     SPARE_DESCRIPTORS,
+    stream_count,
 )
 from sandboxd.model.policy import ProcMode
 from sandboxd.model.tape import encoded
-from sandboxd.offers import check_job, policy_for, processor_count_for
+from sandboxd.offers import check_job, kind_of, policy_for, processor_count_for
 from sandboxd.plan import SandboxPlan, plan_run, root_tape, sandbox_tape
 from sandboxd.runtime.channel import sealed_memory
 from sandboxd.runtime.hostids import HostIds
@@ -39,7 +42,7 @@ from sandboxd.runtime.nursery import Nursery
 from sandboxd.runtime.pool import Pool
 from sandboxd.runtime.processors import Processors
 from sandboxd.runtime.removals import Removals
-from sandboxd.runtime.run import Run
+from sandboxd.runtime.run import NO_WIRES, Run
 from sandboxd.runtime.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -71,6 +74,8 @@ class Supervisor:
     def __init__(self, host: Host, ahead: Launched | None = None) -> None:
         """Prepare for a host; nothing is started yet, but for a launcher that was started ahead."""
         self.host = host
+        self.has_blobs = False
+        """Whether this process keeps blobs too, which take descriptors."""
         self._ahead = ahead
         has_range = host.id_mode is IdMode.RANGE
         self._ids = HostIds(host.identity, self._hold) if has_range else None
@@ -170,9 +175,9 @@ class Supervisor:
         """Have so many sandboxes for ordinary jobs ready at any time."""
         self._pool.keep_ready(SandboxPlan(root="host", proc_mode=ProcMode.SUBSET.value), count)
 
-    def check(self, job: Job, *, is_live: bool = False) -> Limits:
+    def check(self, job: Job, *, is_live: bool = False, wired: tuple[int, ...] = ()) -> Limits:
         """Give the limits that will hold; raise what `run` would about the job. Starts nothing."""
-        return check_job(job, self.host, is_live=is_live)
+        return check_job(job, self.host, kind_of(job, is_live=is_live, wired=wired))
 
     async def settled(self) -> None:
         """Wait until nothing is left of jobs that have ended."""
@@ -187,6 +192,7 @@ class Supervisor:
         live: Live | None = None,
         learner: Learner | None = None,
         blob_fds: Mapping[str, int] | None = None,
+        wires: Mapping[int, int] = NO_WIRES,
     ) -> RunResult:
         """Run one job to its end in a fresh sandbox, of which nothing runs when this returns.
 
@@ -195,6 +201,7 @@ class Supervisor:
         `learner` is asked at every system call, and answers as the job's policy would.
         `blob_fds` are descriptors of the blobs that the job is given, by SHA-256; None where no
         blobs are kept.
+        `wires` are descriptors of ours, the caller's to close, that the program gets by number.
         Cancelling this kills the job at once.
 
         Raises:
@@ -206,7 +213,9 @@ class Supervisor:
         began = time.monotonic_ns()
         if blob_fds is None:
             check_without_blobs(job)
-        count = processor_count_for(check_job(job, self.host, is_live=live is not None))
+        is_live = live is not None and live.on_piece is not None
+        kind = kind_of(job, is_live=is_live, wired=tuple(sorted(wires)))
+        count = processor_count_for(check_job(job, self.host, kind))
         policy = learner.asking if learner else policy_for(job, self.host)
         with _named():
             policy_fd, filter_bytes = self._filter(policy)
@@ -217,7 +226,7 @@ class Supervisor:
         began += waited  # that was no part of the set-up
         queue_time += timedelta(microseconds=waited // 1000)
         try:
-            plan = plan_run(job, self.host, processors, filter_bytes, is_live=live is not None)
+            plan = plan_run(job, self.host, processors, filter_bytes, kind)
             for is_last in (False, True):
                 try:
                     sandbox = await self._pool.take(plan.sandbox)
@@ -229,6 +238,7 @@ class Supervisor:
                         queue_time=queue_time,
                         blob_fds=blob_fds or {},
                         live=live,
+                        wires=wires,
                     )
                     try:
                         with _named():
@@ -329,9 +339,13 @@ class Supervisor:
     def _lacks_descriptors(self) -> bool:
         """Tell whether one more sandbox and its job might find none left."""
         busy = self._live - self._pool.ready_count
-        needed = (self._live + 1) * DESCRIPTORS_PER_BLANK + (busy + 1) * DESCRIPTORS_PER_JOB
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
-        return needed + DESCRIPTORS_PER_SANDBOX > most
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        spare, per_job = SPARE_DESCRIPTORS, DESCRIPTORS_PER_JOB
+        if self.has_blobs:
+            spare += DESCRIPTORS_OF_STORE + stream_count(most)
+            per_job += DESCRIPTORS_PER_JOB_BLOBS
+        needed = (self._live + 1) * DESCRIPTORS_PER_BLANK + (busy + 1) * per_job
+        return needed + DESCRIPTORS_PER_SANDBOX > most - spare
 
 
 _EXHAUSTED = {

@@ -62,7 +62,9 @@ class Turns:
         """What the jobs run on."""
         return self.supervisor.host
 
-    def check(self, job: Job, known: Known, *, is_live: bool = False) -> int:
+    def check(
+        self, job: Job, known: Known, *, is_live: bool = False, wired: tuple[int, ...] = ()
+    ) -> int:
         """Refuse a job that can never run here, or not for this caller; it need not wait then.
 
         Gives its limit of memory.
@@ -71,7 +73,7 @@ class Turns:
             JobError, PreconditionError: as `Supervisor.run`, or it is above the caller's share.
 
         """
-        memory_bytes = self.supervisor.check(job, is_live=is_live).memory_bytes or 0
+        memory_bytes = self.supervisor.check(job, is_live=is_live, wired=wired).memory_bytes or 0
         _check_share(known, memory_bytes)
         return memory_bytes
 
@@ -97,8 +99,26 @@ class Turns:
             return await self.supervisor.run(job, queue_time=queue_time, live=live)
 
     @asynccontextmanager
+    async def common(self, job: Job, known: Known) -> AsyncIterator[tuple[Job, Turns]]:
+        """Have at hand what many jobs have in common, while the context lasts.
+
+        Gives it with the sizes of its blobs, and turns for jobs that are made of it.
+
+        Raises:
+            SandboxdError: a blob is not there, or not as it was.
+
+        """
+        async with self.blobs.common(job, known.tenant) as (sized, blobs):
+            yield sized, Turns(self.supervisor, self._admission, blobs)
+
+    @asynccontextmanager
     async def taken(
-        self, jobs: Sequence[Job], known: Known, queueing: Queueing = AT_ONCE, *, is_live: bool
+        self,
+        jobs: Sequence[Job],
+        known: Known,
+        queueing: Queueing = AT_ONCE,
+        *,
+        is_live: bool = False,
     ) -> AsyncIterator[Turn]:
         """Have a slot for each of some jobs, all at once, and their blobs, while the context lasts.
 

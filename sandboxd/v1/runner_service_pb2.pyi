@@ -451,17 +451,18 @@ class GroupMember(_message.Message):
     def __init__(self, name: _Optional[str] = ..., job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class GroupPipe(_message.Message):
-    __slots__ = ("name", "to", "swallow", "record_bytes")
+    __slots__ = ("name", "writer", "reader", "swallow", "record_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
-    FROM_FIELD_NUMBER: _ClassVar[int]
-    TO_FIELD_NUMBER: _ClassVar[int]
+    WRITER_FIELD_NUMBER: _ClassVar[int]
+    READER_FIELD_NUMBER: _ClassVar[int]
     SWALLOW_FIELD_NUMBER: _ClassVar[int]
     RECORD_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
-    to: PipeEnd
+    writer: PipeEnd
+    reader: PipeEnd
     swallow: bool
     record_bytes: int
-    def __init__(self, name: _Optional[str] = ..., to: _Optional[_Union[PipeEnd, _Mapping]] = ..., swallow: _Optional[bool] = ..., record_bytes: _Optional[int] = ..., **kwargs) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., writer: _Optional[_Union[PipeEnd, _Mapping]] = ..., reader: _Optional[_Union[PipeEnd, _Mapping]] = ..., swallow: _Optional[bool] = ..., record_bytes: _Optional[int] = ...) -> None: ...
 
 class PipeEnd(_message.Message):
     __slots__ = ("member", "descriptor")
