@@ -16,7 +16,7 @@ from sandboxd.model.job import InputFile, Job, Network, OutputPath
 from sandboxd.model.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sandboxd.host import Host
     from sandboxd.model.blob import Digest
@@ -32,7 +32,7 @@ def _limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
     return click.option(option, limit, type=LimitValue(limit), help=text)
 
 
-_JOB = (
+_EACH = (
     _limit_option("--cpu-time", "cpu_time", "Processor time of all its processes (2s)."),
     _limit_option("--wall-time", "wall_time", "Time from exec to the end (5s)."),
     _limit_option("--memory", "memory_bytes", "Memory of all its processes (256MiB)."),
@@ -52,12 +52,6 @@ _JOB = (
     click.option("--env", "env", multiple=True, metavar="K=V", help="Environment variable."),
     click.option("--workdir", default="/workspace", show_default=True, help="Working directory."),
     click.option(
-        "--stdin", "stdin", metavar="FILE|-|DIGEST", help="Standard input; - reads ours to its end."
-    ),
-    click.option(
-        "--file", "files", multiple=True, metavar="DEST=SRC|DIGEST", help="Place a file or blob."
-    ),
-    click.option(
         "--secret-env", multiple=True, metavar="NAME", help="Pass our variable, as a secret."
     ),
     click.option(
@@ -72,6 +66,14 @@ _JOB = (
     ),
     click.option("--merge-stderr", is_flag=True, help="stderr into stdout, order kept."),
 )
+_INPUT = (
+    click.option(
+        "--stdin", "stdin", metavar="FILE|-|DIGEST", help="Standard input; - reads ours to its end."
+    ),
+    click.option(
+        "--file", "files", multiple=True, metavar="DEST=SRC|DIGEST", help="Place a file or blob."
+    ),
+)
 _HOST = (
     click.option("--cgroup", "cgroup", help="Force a cgroup rung: v2, v2-bare, v1, none."),
     click.option("--ids", "id_mode", help="Force an id mode: range, single."),
@@ -82,14 +84,21 @@ _HOST = (
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a job."""
-    for option in reversed(_JOB):
-        command = option(command)
-    return command
+    return each_options(_with(_INPUT, command))
+
+
+def each_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those options of a job that are good for several at once: all but its input."""
+    return _with(_EACH, command)
 
 
 def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how this host shall run it."""
-    for option in reversed(_HOST):
+    return _with(_HOST, command)
+
+
+def _with(options: Iterable[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(tuple(options)):
         command = option(command)
     return command
 
@@ -103,11 +112,11 @@ def job_from(
         argv=argv,
         env=dict(parse_pair(text, "K=V") for text in options["env"]),
         working_directory=options["workdir"],
-        stdin=_stdin(options["stdin"]),
+        stdin=content_from(options["stdin"]),
         secret_env=_secret_env(options["secret_env"]),
         files=(
-            *(_input(text) for text in options["files"]),
-            *(replace(_input(text), secret=True) for text in options["secret_files"]),
+            *(input_file(text) for text in options["files"]),
+            *(replace(input_file(text), secret=True) for text in options["secret_files"]),
         ),
         outputs=(
             *(OutputPath(path) for path in options.get("keep", ())),
@@ -134,7 +143,8 @@ def host_from(options: dict[str, Any]) -> Host:
     return probe_host(settings, options["policy"])
 
 
-def _stdin(source: str | None) -> bytes | Digest:
+def content_from(source: str | None) -> bytes | Digest:
+    """Give what a file has, our own input for ``-``, or the blob that is named."""
     if source is None:
         return b""
     if source.startswith(BLOB):
@@ -150,7 +160,8 @@ def _secret_env(names: tuple[str, ...]) -> dict[str, str]:
     return {name: os.environ[name] for name in names}
 
 
-def _input(text: str) -> InputFile:
+def input_file(text: str) -> InputFile:
+    """Give the input file that ``DEST=SRC`` or ``DEST=DIGEST`` means."""
     destination, source = parse_pair(text, "DEST=SRC")
     if source.startswith(BLOB):
         return InputFile(destination, _blob(source), executable=True)

@@ -11,7 +11,7 @@ from sandboxd.model.outcome import Exited, LimitExceeded, NotStarted, Signaled, 
 from sandboxd.model.signals import signal_number
 
 if TYPE_CHECKING:
-    from sandboxd.model.outcome import RunResult
+    from sandboxd.model.outcome import Ending, RunResult
 
 LIMIT_ENDED, FAULT, NOT_EXECUTABLE, NOT_FOUND, BY_SIGNAL = 124, 125, 126, 127, 128
 
@@ -33,15 +33,20 @@ def exit_code_of(result: RunResult) -> int:
 
 def report(result: RunResult) -> None:
     """Say on stderr, in one line, why it did not simply exit."""
-    match result.ending:
-        case Exited():
-            return
+    if not isinstance(result.ending, Exited):
+        click.echo(f"sandboxd: {how(result.ending)}", err=True)
+
+
+def how(ending: Ending) -> str:
+    """Say in a few words how a program ended."""
+    match ending:
+        case Exited(exit_code):
+            return f"exit code {exit_code}"
         case Signaled(name):
-            text = f"ended by signal {name}"
+            return f"ended by signal {name}"
         case LimitExceeded(limit):
-            text = f"limit exceeded: {limit}"
+            return f"limit exceeded: {limit}"
         case SyscallDenied(name):
-            text = f"system call denied: {name}"
+            return f"system call denied: {name}"
         case NotStarted(_, message):
-            text = message
-    click.echo(f"sandboxd: {text}", err=True)
+            return message
