@@ -79,6 +79,8 @@ static void tell_failure(int channel, const struct failure *failure) {
 
 /* --- init --- */
 
+static bool is_resident; /* whether this init outlives its programs */
+
 static _Noreturn void give_up(int channel, const char *stage, int number, const char *detail) {
     struct failure failure = {.number = number};
     snprintf(failure.stage, sizeof failure.stage, "%s", stage);
@@ -137,6 +139,22 @@ static int move_up(int *fd) {
     return 0;
 }
 
+/* Tells that a program did not start, though it should have; then there is no more init, either,
+ * unless it is a resident: nothing of the program runs. */
+static pid_t lose(int channel, long long job, struct failure *failure) {
+    if (!is_resident) {
+        tell_failure(channel, failure);
+        _exit(0);
+    }
+    begin("undone", NULL);
+    put(",%lld", job);
+    put_text(failure->stage);
+    put(",%d", failure->number);
+    put_text(failure->detail);
+    if (finish(channel, -1)) broken();
+    return -1;
+}
+
 /* Clones the program into its cgroup and reports; -1 when it did not start.
  *
  * CLONE_VFORK holds init back until the program has executed or ended, so that one read of the
@@ -154,7 +172,11 @@ static pid_t start(int channel, long long job, struct value *tape) {
         _exit(127);
     }
     long long clock = clock_now();
-    if (pid < 0) give_up(channel, "init", errno, "clone3");
+    if (pid < 0) {
+        struct failure refused = {errno, "init", "clone3"};
+        close(report[0]), close(report[1]);
+        return lose(channel, job, &refused);
+    }
     close(report[1]), close(pidfd);
     ssize_t size = read(report[0], record, sizeof record);
     close(report[0]);
@@ -166,13 +188,14 @@ static pid_t start(int channel, long long job, struct value *tape) {
     }
     waitpid(pid, NULL, 0);
     /* Died between clone and exec without a word: the daemon knows whether the kernel killed it. */
-    if (size <= 0) give_up(channel, "program", 0, "the program died before exec");
+    if (size <= 0) {
+        struct failure died = {0, "program", "the program died before exec"};
+        return lose(channel, job, &died);
+    }
     memcpy(&failure, record + (size == sizeof record),
            sizeof failure); /* behind the record, or alone */
-    if (strcmp(failure.stage, "exec") && strcmp(failure.stage, "working_directory")) {
-        tell_failure(channel, &failure);
-        _exit(0);
-    }
+    if (strcmp(failure.stage, "exec") && strcmp(failure.stage, "working_directory"))
+        return lose(channel, job, &failure);
     begin("not_started", NULL);
     put(",%lld,%d", job, failure.number);
     put_text(failure.detail);
@@ -227,28 +250,41 @@ static void tell_end(int channel, long long job, int status, long long clock) {
     if (finish(channel, -1)) broken();
 }
 
+/* Starts a program with the descriptors that came along, which are closed then. */
+static pid_t start_given(int channel, struct message *message, long long job, struct value *tape,
+                         struct value *terminal) {
+    int known = named_count;
+    bool are_many = false; /* more than three for the program */
+    for (int i = 0; i < message->fd_count; i++) are_many |= !strncmp(message->fds[i].name, "fd", 2);
+    for (int i = 0; i < message->fd_count; i++) {
+        if (are_many && move_up(&message->fds[i].fd)) give_up(channel, "init", errno, "fcntl");
+        name_fd(message->fds[i].name, message->fds[i].fd);
+    }
+    if (terminal->kind == LIST) open_terminal(channel, job, list(terminal));
+    pid_t pid = start(channel, job, tape);
+    if (find("stdin") >= 0 && terminal->kind == LIST) close(find("stdin"));
+    for (int i = 0; i < message->fd_count; i++) close(message->fds[i].fd);
+    message->fd_count = 0;
+    named_count = known;
+    return pid;
+}
+
+#include "resident.h"
+
 /* Serves one program from its start to its end; tells whether it was the last. */
 static bool serve(int channel, int children_fd) {
     struct message message;
     receive(channel, &message);
+    if (!strcmp(text(message.name), "stay")) attend(channel, children_fd);
     if (strcmp(text(message.name), "start")) return release(&message), false;
-    struct value *a = message.fields, *outputs = nth(a, 3), *terminal = nth(a, 4);
+    struct value *a = message.fields, *outputs = nth(a, 3);
     long long job = number(a);
     bool is_last = number(nth(a, 5));
     int known = named_count;
-    bool are_many = false; /* more than three for the program */
-    for (int i = 0; i < message.fd_count; i++) are_many |= !strncmp(message.fds[i].name, "fd", 2);
-    for (int i = 0; i < message.fd_count; i++) {
-        if (are_many && move_up(&message.fds[i].fd)) give_up(channel, "init", errno, "fcntl");
-        name_fd(message.fds[i].name, message.fds[i].fd);
-    }
+    for (int i = 0; i < message.fd_count; i++) name_fd(message.fds[i].name, message.fds[i].fd);
     must_execute(channel, list(nth(a, 1)));
-    if (terminal->kind == LIST) open_terminal(channel, job, list(terminal));
-    pid_t pid = start(channel, job, list(nth(a, 2)));
-    if (find("stdin") >= 0 && terminal->kind == LIST) close(find("stdin"));
-    for (int i = 0; i < message.fd_count; i++) close(message.fds[i].fd);
-    message.fd_count = 0;
     named_count = known;
+    pid_t pid = start_given(channel, &message, job, list(nth(a, 2)), nth(a, 4));
     if (pid > 0) {
         int status = reap_until(pid, channel, children_fd);
         long long clock = clock_now();

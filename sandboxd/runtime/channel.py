@@ -29,6 +29,15 @@ whole protocol, as a script (d daemon, l launcher, z zygote, i init; `+` the des
     i > d   ended NUMBER STATUS CLOCK USER SYSTEM FULL
     i exits after the last program
 
+    d > i   stay                                 in place of start: init outlives its programs
+    d > i   exec NUMBER PROGRAM_TAPE TERMINAL    + as start
+    i > d   terminal, started, not_started, ended, as above;  or undone NUMBER STAGE ERRNO DETAIL
+    d > i   do NUMBER TAPE                       [+ files]
+    d > i   read NUMBER DIRECTORY WANTED
+    i > d   file, as above, for each;  then done NUMBER, or undone NUMBER STAGE ERRNO DETAIL
+    d > i   signal NUMBER SIGNAL;  end NUMBER    to a program's group; kill a program's session
+    d > i   all SIGNAL                           to every process
+
 End of file on a channel means that the other side is gone: init then ends, and with it, by the
 kernel, everything in its sandbox. What init says may be forged by a program that took it over, so
 the daemon checks every field of it (`Message.expect`).

@@ -20,6 +20,7 @@ from sandboxd.kernel import files, processes, syscalls, terminals
 from sandboxd.kernel.processes import ABOUT_TO_EXEC
 from sandboxd.runtime import channel as channels
 from sandboxd.runtime.channel import Closed, Message, ProtocolError
+from sandboxd.runtime.resident import Resident
 from sandboxd.runtime.tapes import StageFailed, execute
 
 if TYPE_CHECKING:
@@ -61,17 +62,19 @@ def _report(channel: socket.socket, failure: StageFailed) -> None:
 def _serve(channel: socket.socket, children_fd: int, fds: dict[str, int]) -> bool:
     """Serve one program from its start to its end; tell whether it was the last."""
     message = channels.receive(channel)
+    if message.name == "stay":
+        resident = Resident(
+            channel,
+            fds,
+            lambda *given: _start_given(channel, *given),
+            lambda number, outputs: _hand_out(channel, number, outputs),
+        )
+        resident.attend(children_fd)
     if message.name != "start":
         return False
     number, job_tape, program_tape, outputs, terminal, last = message.fields
     execute(job_tape, fds | message.fds)
-    if terminal is not None:
-        _open_terminal(channel, number, terminal, message.fds)
-    if any(name.startswith("fd") for name in message.fds):
-        _clear_low_numbers(message.fds)
-    fds = fds | message.fds
-    pid = _start(channel, number, program_tape, fds)
-    message.close()
+    pid = _start_given(channel, message, fds, [number, program_tape], terminal)
     if pid is not None:
         status, clock = _reap_until(pid, channel, children_fd)
         kill_all()
@@ -80,6 +83,25 @@ def _serve(channel: socket.socket, children_fd: int, fds: dict[str, int]) -> boo
             _hand_out(channel, number, outputs)
         _tell_end(channel, number, status, clock)
     return bool(last)
+
+
+def _start_given(
+    channel: socket.socket,
+    message: Message,
+    fds: dict[str, int],
+    program: list[Any],
+    terminal: list[Any] | None,
+) -> int | None:
+    """Start a program (its number, its tape) with the descriptors that came, which are closed."""
+    number, tape = program
+    try:
+        if any(name.startswith("fd") for name in message.fds):
+            _clear_low_numbers(message.fds)
+        if terminal is not None:
+            _open_terminal(channel, number, terminal, message.fds)
+        return _start(channel, number, tape, fds | message.fds)
+    finally:
+        message.close()
 
 
 def _clear_low_numbers(fds: dict[str, int]) -> None:
@@ -116,7 +138,12 @@ def _start(
     if report_end_fd < LEAST_OURS:
         low_fd, report_end_fd = report_end_fd, processes.above(LEAST_OURS, report_end_fd)
         os.close(low_fd)
-    pid, pidfd = syscalls.clone3(syscalls.CLONE_VFORK, fds.get("program_cgroup"))
+    try:
+        pid, pidfd = syscalls.clone3(syscalls.CLONE_VFORK, fds.get("program_cgroup"))
+    except OSError as error:
+        os.close(report_fd)
+        os.close(report_end_fd)
+        raise StageFailed("init", error.errno or 0, "clone3") from error
     if pid == 0:
         _become_program(program_tape, fds, report_end_fd)
     clock = time.monotonic_ns()

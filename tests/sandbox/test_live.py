@@ -223,7 +223,8 @@ def test_a_terminal_is_typed_at_resized_and_ends_by_its_own_character(house: Hou
             house,
             "sh",
             "-c",
-            "stty size; trap 'stty size' WINCH; echo set; read a; read b; echo $b; cat",
+            "stty size; trap 'stty size' WINCH; echo set; "
+            "until read a; do :; done; until read b; do :; done; echo $b; cat",
             terminal=Terminal(rows=10, columns=20, echo=False),
             takes_input=True,
         )
