@@ -44,9 +44,13 @@ class Kind:
     """Whether its output leaves as it comes: nothing of it is kept, so it need not be bounded."""
     wired: tuple[int, ...]
     """Descriptors of its program that are ends of pipes to others."""
+    is_shared: bool
+    """Whether it is one of several in a sandbox that stays."""
 
 
-def kind_of(job: Job, *, is_live: bool = False, wired: tuple[int, ...] = ()) -> Kind:
+def kind_of(
+    job: Job, *, is_live: bool = False, wired: tuple[int, ...] = (), is_shared: bool = False
+) -> Kind:
     """Give what a job has in common with others."""
     return Kind(
         job.limits,
@@ -60,6 +64,7 @@ def kind_of(job: Job, *, is_live: bool = False, wired: tuple[int, ...] = ()) -> 
         job.terminal is not None,
         is_live,
         wired,
+        is_shared,
     )
 
 

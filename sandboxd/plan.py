@@ -49,9 +49,10 @@ from sandboxd.offers import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
 
     from sandboxd.host import Host
-    from sandboxd.model.job import Job
+    from sandboxd.model.job import InputFile, Job, OutputPath
     from sandboxd.model.limits import Limits
     from sandboxd.model.policy import Policy
     from sandboxd.model.tape import Operation, Tape
@@ -65,6 +66,8 @@ class SandboxPlan:
     proc_mode: str
     has_quota: bool = False
     """Whether it can be held to a fraction of a processor."""
+    is_shared: bool = False
+    """Whether several programs share it, which see and signal one another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +151,21 @@ def plan_run(
     )
 
 
+def within(sandbox: Plan, program: Plan, wall_time: timedelta | None) -> Plan:
+    """Give the plan of a program in a sandbox that stays, and whose limits watch all of it."""
+    own = {"wall_time", "output_bytes"}
+    enforced = (
+        *(limit for limit in sandbox.enforced if limit.limit not in own),
+        *(
+            limit
+            for limit in program.enforced
+            if limit.limit in own and (limit.limit != "wall_time" or wall_time is not None)
+        ),
+    )
+    limits = replace(program.limits, cpu_time=None, memory_bytes=None, wall_time=wall_time)
+    return replace(program, limits=limits, enforced=enforced, outputs=None)
+
+
 @lru_cache(KINDS_KNOWN)
 def _frame(
     kind: Kind, host: Host, processors: tuple[int, ...], filter_bytes: tuple[int, int]
@@ -156,7 +174,12 @@ def _frame(
     policy = host.policies[kind.policy]
     quota = cgroups.cpu_quota_us(limits) is not None
     return _Frame(
-        sandbox=SandboxPlan(root=kind.root, proc_mode=policy.proc.value, has_quota=quota),
+        sandbox=SandboxPlan(
+            root=kind.root,
+            proc_mode=policy.proc.value,
+            has_quota=quota,
+            is_shared=kind.is_shared,
+        ),
         limits=limits,
         policy=policy,
         cgroup_writes=cgroups.writes_for(host.tree, limits, 0, processors),
@@ -186,7 +209,7 @@ def sandbox_tape(host: Host, plan: SandboxPlan) -> Tape:
         idmap.bounding_dropped(),  # here, not in the program: it is inherited, and paid ahead
         *_nesting(plan),
         *namespaces.watches_bounded(),
-        *mounts.sandbox_proc(plan.proc_mode),
+        *mounts.sandbox_proc(plan.proc_mode, is_shared=plan.is_shared),
         *mounts.scratch(idmap.PROGRAM_ID),
         namespaces.names(),
     )
@@ -267,7 +290,9 @@ def _program_tape(
         *(
             landlock.scopes_only(host.landlock_abi)
             if policy.is_nested
-            else landlock.restriction(host.landlock_abi, WRITABLE_PLACES, network=network)
+            else landlock.restriction(
+                host.landlock_abi, WRITABLE_PLACES, network=network, is_shared=kind.is_shared
+            )
         ),
         *seccomp.notices_installed(*filter_bytes),
         # Only now: rulesets and listeners need a descriptor more than the program may be allowed.
@@ -327,14 +352,29 @@ def _placed_inodes(job: Job) -> set[str]:
     return found
 
 
-def _outputs(job: Job) -> tuple[str, list[list[str | bool | int]]] | None:
-    if not job.outputs:
-        return None
-    wanted: list[list[str | bool | int]] = [
+def files_tape(placed: tuple[InputFile, ...], directory: str) -> tuple[Tape, bytes]:
+    """Give the tape that writes files in place of what is there, and the bytes of them all."""
+    tape, content = [], b"".join(f.content for f in placed if isinstance(f.content, bytes))
+    offset = 0
+    for file in placed:
+        path = posixpath.join(directory, file.path)
+        size = size_of(file.content)
+        mode = 0o755 if file.executable else 0o644
+        tape.append(files.replace(path, mode, idmap.PROGRAM_ID, offset, size))
+        offset += size
+    return tuple(tape), content
+
+
+def outputs_wanted(outputs: tuple[OutputPath, ...]) -> list[list[str | bool | int]]:
+    """Say for init which files are wanted."""
+    return [
         [output.path, output.optional, output.max_bytes or DEFAULT_OUTPUT_FILE_BYTES]
-        for output in job.outputs
+        for output in outputs
     ]
-    return job.working_directory, wanted
+
+
+def _outputs(job: Job) -> tuple[str, list[list[str | bool | int]]] | None:
+    return (job.working_directory, outputs_wanted(job.outputs)) if job.outputs else None
 
 
 def _terminal(job: Job) -> tuple[int, int, bool] | None:
@@ -368,8 +408,10 @@ def _second_fence(kind: Kind, policy: Policy, host: Host) -> tuple[EnforcedLimit
     """Say what Landlock holds; a job for sandboxes goes without its rights on files and TCP."""
     abi = host.landlock_abi
     files, network = not policy.is_nested, kind.network is not Network.NONE
-    fenced = landlock.held(abi, files=files, network=network)
+    fenced = landlock.held(abi, files=files, network=network, is_shared=kind.is_shared)
     fence = (EnforcedLimit("landlock", fenced, f"Landlock ABI {abi}"),) if fenced else ()
+    if kind.is_shared:  # its programs may signal one another, each in a domain of its own
+        fence = (*fence, EnforcedLimit("landlock", "signals, abstract sockets", "none"))
     if files and fenced:
         return fence
     return (*fence, EnforcedLimit("landlock", "files, TCP", "none"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,9 @@ MAX_VISITED = 65536
 """The most directory entries that one glob looks at."""
 MAX_DEPTH = 64
 MAX_PATH_BYTES = 4095
+
+NEW_FILE = ".sandboxd-new"
+"""What a file is called until it takes the place of another."""
 
 MISSING = "missing"
 LINK = "link"
@@ -62,6 +66,15 @@ def place(  # noqa: PLR0913, PLR0917 - a verb's arguments, one by one
     )
 
 
+def replace(path: str, mode: int, id_: int, offset: int, size: int) -> Operation:
+    """Write one file in place of what is there, whole or not at all."""
+    return Operation(
+        "write_files",
+        "replace_file",
+        (path.removeprefix("/"), mode, id_, descriptor("files"), offset, size),
+    )
+
+
 def is_glob(path: str) -> bool:
     """Tell whether a path is a pattern."""
     return any(character in path for character in "*?[")
@@ -81,39 +94,75 @@ def place_file(  # noqa: PLR0913, PLR0917 - a verb takes its arguments one by on
     """Make one new file, and the directories above it, as the program's own."""
     directory, _, name = path.rpartition("/")
     directory_fd = _open_directory(directory, id_)
+    try:
+        _make_file(directory_fd, name, mode, id_, source_fd, offset, size)
+    finally:
+        os.close(directory_fd)
+
+
+def replace_file(  # noqa: PLR0913, PLR0917 - the same
+    path: str, mode: int, id_: int, source_fd: int, offset: int, size: int
+) -> None:
+    """Make a file beside the one that is there, if one is, and put it in its place."""
+    directory, _, name = path.rpartition("/")
+    directory_fd = _open_directory(directory, id_)
+    try:
+        with suppress(FileNotFoundError):  # of one that was cut off, or a program's
+            os.unlink(NEW_FILE, dir_fd=directory_fd)
+        _make_file(directory_fd, NEW_FILE, mode, id_, source_fd, offset, size)
+        os.rename(NEW_FILE, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(NEW_FILE, dir_fd=directory_fd)
+        raise OSError(error.errno, os.strerror(error.errno or 0), f"/{path}") from error
+    finally:
+        os.close(directory_fd)
+
+
+def _make_file(  # noqa: PLR0913, PLR0917 - the same
+    directory_fd: int, name: str, mode: int, id_: int, source_fd: int, offset: int, size: int
+) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     fd = syscalls.open_beneath(directory_fd, name, flags, 0o600)
-    while size > 0:
-        sent = os.sendfile(fd, source_fd, offset, size)
-        if sent == 0:
-            raise OSError(errno.EIO, "content ends early", path)
-        offset += sent
-        size -= sent
-    os.fchown(fd, id_, id_)
-    os.fchmod(fd, mode)
-    os.close(fd)
-    os.close(directory_fd)
+    try:
+        while size > 0:
+            sent = os.sendfile(fd, source_fd, offset, size)
+            if sent == 0:
+                raise OSError(errno.EIO, "content ends early", name)
+            offset += sent
+            size -= sent
+        os.fchown(fd, id_, id_)
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
 
 
 def _open_directory(path: str, id_: int) -> int:
     directory_fd = os.open("/", _DIRECTORY_FLAGS | os.O_CLOEXEC)
     for name in path.split("/"):
         try:
-            os.mkdir(name, 0o755, dir_fd=directory_fd)
-        except FileExistsError:
-            made = False
-        except OSError as error:
-            if error.errno != errno.EROFS:  # a read-only parent of a writable place: must exist
-                raise
-            made = False
-        else:
-            made = True
-        below_fd = syscalls.open_beneath(directory_fd, name, _DIRECTORY_FLAGS)
-        if made:
-            os.fchown(below_fd, id_, id_)
-        os.close(directory_fd)
+            below_fd = _made_below(directory_fd, name, id_)
+        finally:
+            os.close(directory_fd)
         directory_fd = below_fd
     return directory_fd
+
+
+def _made_below(directory_fd: int, name: str, id_: int) -> int:
+    """Open a directory, after making it if it is missing."""
+    made = False
+    try:
+        os.mkdir(name, 0o755, dir_fd=directory_fd)
+        made = True
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno != errno.EROFS:  # a read-only parent of a writable place: must exist
+            raise
+    below_fd = syscalls.open_beneath(directory_fd, name, _DIRECTORY_FLAGS)
+    if made:
+        os.fchown(below_fd, id_, id_)
+    return below_fd
 
 
 def collect(directory: str, wanted: list[list[str | bool | int]]) -> Iterator[Found]:
@@ -242,4 +291,5 @@ def _entries(directory_fd: int, budget: list[int], longest: int) -> list[tuple[s
 VERBS = {
     "make_directories": Verb(make_directories, "make directory /{0} of user {1}"),
     "place_file": Verb(place_file, "place /{0}, {5} bytes of user {2}"),
+    "replace_file": Verb(replace_file, "write /{0}, {5} bytes of user {2}, over what is there"),
 }

@@ -21,11 +21,14 @@ _SCOPE_ABSTRACT_SOCKET, _SCOPE_SIGNAL = 1, 2
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 
 
-def restriction(abi: int, writable: tuple[str, ...], *, network: bool) -> tuple[Operation, ...]:
+def restriction(
+    abi: int, writable: tuple[str, ...], *, network: bool, is_shared: bool = False
+) -> tuple[Operation, ...]:
     """Allow reading and executing everywhere, writing only below `writable` and in devices.
 
     From ABI 4 no TCP without a network; from ABI 6 no signal and no abstract socket leaves the
-    sandbox. Nothing where the kernel has no Landlock.
+    sandbox: unless that is shared by several programs, each in a domain of its own, which could not
+    reach one another then. Nothing where the kernel has no Landlock.
     """
     if abi < 1:
         return ()
@@ -36,7 +39,7 @@ def restriction(abi: int, writable: tuple[str, ...], *, network: bool) -> tuple[
     device = _IOCTL_DEVICE if abi >= 5 else 0
     handled |= truncate | device
     tcp = _BIND_TCP | _CONNECT_TCP if abi >= 4 and not network else 0
-    scopes = _SCOPE_ABSTRACT_SOCKET | _SCOPE_SIGNAL if abi >= 6 else 0
+    scopes = _SCOPE_ABSTRACT_SOCKET | _SCOPE_SIGNAL if abi >= 6 and not is_shared else 0
     places = [["/", _READ], ["/dev", _READ | _WRITE_FILE | truncate | device]]
     places += [[place, handled & ~_MAKE_DEVICES] for place in writable]
     return (Operation("landlock", "restrict", (abi, handled, tcp, scopes, places)),)
@@ -54,13 +57,13 @@ def scopes_only(abi: int) -> tuple[Operation, ...]:
     return (Operation("landlock", "restrict", (abi, 0, 0, scopes, [])),)
 
 
-def held(abi: int, *, files: bool, network: bool) -> str:
+def held(abi: int, *, files: bool, network: bool, is_shared: bool = False) -> str:
     """Say in words what `restriction` (or, without files, `scopes_only`) holds; empty: nothing."""
     parts = {
         "files": files and abi >= 1,
         "TCP": files and abi >= 4 and not network,
-        "signals": abi >= 6,
-        "abstract sockets": abi >= 6,
+        "signals": abi >= 6 and not is_shared,
+        "abstract sockets": abi >= 6 and not is_shared,
     }
     return ", ".join(name for name, is_held in parts.items() if is_held)
 

@@ -162,22 +162,28 @@ def _devices() -> Iterable[Operation]:
         yield Operation("devices", "make_link", ("/proc/self/fd" + part, inside))
 
 
-def sandbox_proc(mode: str) -> tuple[Operation, ...]:
+def sandbox_proc(mode: str, *, is_shared: bool = False) -> tuple[Operation, ...]:
     """Mount the sandbox's own /proc: ``subset`` (processes only), ``compat`` (masked), ``nested``.
 
     The first two hide other users' processes, init among them: /proc/1 would tell the launcher's
     command line. The third covers and hides nothing: the kernel allows no further /proc where this
     one is covered anywhere, and a sandboxd inside could not see its own inits to count for them.
+    Where several programs share the sandbox init alone is covered: to hide by user is to hide from
+    other Landlock domains, too, and each program has one of its own.
     """
     if mode == "nested":
         return (Operation("proc", "mount", ("proc", "/proc", "proc", _SAFE | MS_NOEXEC, "")),)
-    options = "hidepid=invisible" + (",subset=pid" if mode == "subset" else "")
-    proc = Operation("proc", "mount", ("proc", "/proc", "proc", _SAFE | MS_NOEXEC, options))
-    if mode == "subset":
-        return (proc,)
+    hiding, subset = "hidepid=invisible", ["subset=pid"] if mode == "subset" else []
+    options = ",".join([*([] if is_shared else [hiding]), *subset])
     read_only = _SAFE | MS_NOEXEC | MS_RDONLY
+    proc = (
+        Operation("proc", "mount", ("proc", "/proc", "proc", _SAFE | MS_NOEXEC, options)),
+        *([Operation("proc", "mask_directory", ("/proc/1", read_only))] if is_shared else []),
+    )
+    if mode == "subset":
+        return proc
     return (
-        proc,
+        *proc,
         *(Operation("proc_masks", "mask", (f"/proc/{name}",)) for name in PROC_MASKED_FILES),
         *(
             Operation("proc_masks", "mask_directory", (f"/proc/{name}", read_only))

@@ -144,6 +144,20 @@ class SandboxCgroup:
             return False
         return True
 
+    def freeze(self, *, is_frozen: bool) -> bool:
+        """Stop all of the program's processes, or let them go on; False where only init can."""
+        if not self._tree.unified:
+            return False
+        try:
+            self._write(UNIFIED, "program/cgroup.freeze", str(int(is_frozen)))
+        except FileNotFoundError:  # Linux before 5.2
+            return False
+        return True
+
+    def is_frozen(self) -> bool:
+        """Tell whether all of them stand."""
+        return self._pairs(UNIFIED, "cgroup.events").get("frozen") == 1
+
     def cpu_time(self) -> timedelta | None:
         """Read the processor time used so far by the program; None where this rung cannot tell."""
         if self._tree.unified:

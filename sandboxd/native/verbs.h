@@ -106,14 +106,16 @@ static int make_directories(const char *path, uid_t id) {
     for (const char *end; fd >= 0; path = end + 1) {
         end = strchrnul(path, '/');
         snprintf(name, sizeof name, "%.*s", (int)(end - path), path);
-        if (end - path > NAME_MAX) return fails(ENAMETOOLONG, "%s", name);
-        int made = !mkdirat(fd, name, 0755);
+        if (end - path > NAME_MAX) return close(fd), fails(ENAMETOOLONG, "%s", name);
+        int made = !mkdirat(fd, name, 0755), error = errno;
         /* a read-only parent of a writable place must exist: the next call tells */
-        if (!made && errno != EEXIST && errno != EROFS) return fails(errno, "%s", name);
+        if (!made && error != EEXIST && error != EROFS) return close(fd), fails(error, "%s", name);
         int below_fd = open_beneath(fd, name, DIRECTORY_FLAGS, 0);
-        TRY(below_fd, "openat2 %s", name);
-        if (made) TRY(fchown(below_fd, id, id), "make_directories");
+        error = errno;
         close(fd);
+        if (below_fd < 0) return fails(error, "openat2 %s", name);
+        if (made && fchown(below_fd, id, id))
+            return error = errno, close(below_fd), fails(error, "make_directories");
         fd = below_fd;
         if (!*end) break;
     }
@@ -125,24 +127,58 @@ static int do_make_directories(struct value *a) {
     return fd < 0 ? -1 : close(fd);
 }
 
-static int do_place_file(struct value *a) {
-    char *path = a->text, *slash = strrchr(text(a), '/');
+/* Makes one new file of what follows the path in `a`. */
+static int make_file(const char *verb, int directory_fd, const char *name, struct value *a) {
     uid_t id = (uid_t)number(nth(a, 2));
-    int source_fd = descriptor(nth(a, 3));
+    int source_fd = descriptor(nth(a, 3)), error;
     off_t offset = number(nth(a, 4)), end = offset + number(nth(a, 5));
-    if (slash) *slash = 0;
-    int directory_fd = make_directories(slash ? path : "", id);
-    if (directory_fd < 0) return -1;
-    const char *name = slash ? slash + 1 : path;
     int fd = open_beneath(directory_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-    TRY(fd, "openat2 %s", name);
+    if (fd < 0) return fails(errno, "openat2 %s", name);
     while (offset < end) {
         ssize_t size = sendfile(fd, source_fd, &offset, (size_t)(end - offset));
-        TRY(size, "place_file");
-        if (!size) return fails(EIO, "%s", path);
+        error = errno;
+        if (size <= 0)
+            return close(fd), size < 0 ? fails(error, "%s", verb) : fails(EIO, "%s", name);
     }
-    TRY(fchown(fd, id, id) || fchmod(fd, (mode_t)number(a->next)) ? -1 : 0, "place_file");
-    return close(fd), close(directory_fd);
+    if (fchown(fd, id, id) || fchmod(fd, (mode_t)number(a->next)))
+        return error = errno, close(fd), fails(error, "%s", verb);
+    return close(fd);
+}
+
+/* Opens the directory of the path in `a`, which is cut there; gives the name, too. */
+static int directory_of(struct value *a, const char **name) {
+    char *slash = strrchr(text(a), '/');
+    if (slash) *slash = 0;
+    *name = slash ? slash + 1 : a->text;
+    return make_directories(slash ? a->text : "", (uid_t)number(nth(a, 2)));
+}
+
+static int do_place_file(struct value *a) {
+    const char *name;
+    int directory_fd = directory_of(a, &name);
+    if (directory_fd < 0) return -1;
+    int result = make_file("place_file", directory_fd, name, a), error = errno;
+    close(directory_fd);
+    return errno = error, result;
+}
+
+static int do_replace_file(struct value *a) {
+    const char *name, *new_name = ".sandboxd-new";
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "/%s", text(a));
+    int directory_fd = directory_of(a, &name);
+    if (directory_fd < 0) return -1;
+    int result = 0, error;
+    unlinkat(directory_fd, new_name, 0); /* of one that was cut off, or a program's */
+    if (make_file("replace_file", directory_fd, new_name, a) ||
+        renameat(directory_fd, new_name, directory_fd, name)) {
+        error = errno;
+        unlinkat(directory_fd, new_name, 0);
+        result = fails(error, "%s", path);
+    }
+    error = errno;
+    close(directory_fd);
+    return errno = error, result;
 }
 
 /* --- identity --- */
@@ -396,38 +432,17 @@ static const struct {
     const char *name;
     int (*execute)(struct value *);
 } verbs[] = {
-    VERB(die_with_parent),
-    VERB(drop_bounding),
-    VERB(drop_capabilities),
-    VERB(enter_directory),
-    VERB(execute),
-    VERB(install_filter),
-    VERB(install_notices),
-    VERB(join_cgroups),
-    VERB(make_directories),
-    VERB(make_owned),
-    VERB(mask),
-    VERB(mask_directory),
-    VERB(mount),
-    VERB(new_keyring),
-    VERB(no_new_privileges),
-    VERB(place_file),
-    VERB(request_netlink),
-    VERB(reset_signals),
-    VERB(restrict),
-    VERB(set_affinity),
-    VERB(set_descriptors),
-    VERB(set_dumpable),
-    VERB(set_ids),
-    VERB(set_names),
-    VERB(set_no_groups),
-    VERB(set_rlimits),
-    VERB(set_session),
-    VERB(set_umask),
-    VERB(take_terminal),
-    VERB(unmount),
-    VERB(unshare),
-    VERB(write_file),
+    VERB(die_with_parent), VERB(drop_bounding), VERB(drop_capabilities),
+    VERB(enter_directory), VERB(execute),       VERB(install_filter),
+    VERB(install_notices), VERB(join_cgroups),  VERB(make_directories),
+    VERB(make_owned),      VERB(mask),          VERB(mask_directory),
+    VERB(mount),           VERB(new_keyring),   VERB(no_new_privileges),
+    VERB(place_file),      VERB(replace_file),  VERB(request_netlink),
+    VERB(reset_signals),   VERB(restrict),      VERB(set_affinity),
+    VERB(set_descriptors), VERB(set_dumpable),  VERB(set_ids),
+    VERB(set_names),       VERB(set_no_groups), VERB(set_rlimits),
+    VERB(set_session),     VERB(set_umask),     VERB(take_terminal),
+    VERB(unmount),         VERB(unshare),       VERB(write_file),
 };
 
 struct failure {

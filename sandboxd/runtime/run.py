@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sandboxd.errors import HostError, SandboxLost, StageError
 from sandboxd.kernel import seccomp
@@ -44,6 +44,7 @@ from sandboxd.runtime.nursery import stage_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from sandboxd.kernel.cgroups import Write
     from sandboxd.kernel.places import CgroupUsage
     from sandboxd.kernel.seccomp import Notice
     from sandboxd.model.job import Job
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from sandboxd.plan import Plan
     from sandboxd.runtime.channel import Message
     from sandboxd.runtime.live import Live
-    from sandboxd.runtime.sandbox import Sandbox
+    from sandboxd.runtime.processtree import TreeUsage
 
 START_PATIENCE = 30.0
 """Seconds from the start message to exec; placing 64 MiB of files takes a tenth of one."""
@@ -68,12 +69,43 @@ PROGRAM = 1
 """The number of a job's one program."""
 
 
+class Seat(Protocol):
+    """What a run takes for its sandbox: one of its own, or its place in one that stays."""
+
+    def limit(self, writes: tuple[Write, ...], /) -> None:
+        """Write the job's limits."""
+
+    def start(self, *fields: Any, fds: dict[str, int]) -> None:  # noqa: ANN401
+        """Give init the program."""
+
+    async def receive(self) -> Message:
+        """Wait for init's next report."""
+
+    def kill_program(self) -> None:
+        """Kill the program and what it has started."""
+
+    def signal_program(self, number: int, signal_number: int, /) -> None:
+        """Send a signal to its process group."""
+
+    def kill(self) -> None:
+        """Kill init and all that it has."""
+
+    def usage(self) -> CgroupUsage:
+        """Tell what was counted."""
+
+    def cpu_time(self) -> timedelta | None:
+        """Tell the processor time used so far."""
+
+    def tree_usage(self) -> TreeUsage | None:
+        """Tell what the process tree uses now."""
+
+
 class Run:
     """What is known of one run so far."""
 
     def __init__(  # noqa: PLR0913 - keywords, each of them one thing that is known before
         self,
-        sandbox: Sandbox,
+        sandbox: Seat,
         job: Job,
         plan: Plan,
         *,

@@ -110,7 +110,7 @@ class Sandbox:
 
     def start(self, *fields: Any, fds: dict[str, int]) -> None:  # noqa: ANN401
         """Give init its job."""
-        self._send("start", *fields, fds=fds)
+        self.send("start", *fields, fds=fds)
 
     async def receive(self) -> Message:
         """Wait for init's next report."""
@@ -123,12 +123,20 @@ class Sandbox:
         self._cgroup.kill()
         # Linux drops that for a process whose first thread has exited; init's is for whole ones.
         with suppress(StageError):  # a dead init has no program
-            self._send("kill")
+            self.send("kill")
 
     def signal_program(self, number: int, signal_number: int) -> None:
         """Send a signal to the process group of a program; nothing if it has ended."""
         with suppress(StageError):
-            self._send("signal", number, signal_number)
+            self.send("signal", number, signal_number)
+
+    def freeze(self, *, is_frozen: bool) -> bool:
+        """Stop all processes of the program, or let them go on; False where only init can do it."""
+        return self._cgroup.freeze(is_frozen=is_frozen)
+
+    def is_frozen(self) -> bool:
+        """Tell whether they all stand."""
+        return self._cgroup.is_frozen()
 
     def kill(self) -> None:
         """Kill init and, by the kernel, everything in the sandbox."""
@@ -201,7 +209,13 @@ class Sandbox:
         except TimeoutError:
             raise StageError("end", 0, f"init did not die within {REMOVE_PATIENCE:g} s") from None
 
-    def _send(self, name: str, *fields: Any, fds: dict[str, int] | None = None) -> None:  # noqa: ANN401
+    def send(self, name: str, *fields: Any, fds: dict[str, int] | None = None) -> None:  # noqa: ANN401
+        """Send init a word.
+
+        Raises:
+            StageError: it cannot be reached.
+
+        """
         if self._channel is None:
             raise StageError(name, 0, "init is gone")
         try:

@@ -12,7 +12,7 @@ import itertools
 import os
 import resource
 import time
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,9 +34,10 @@ from sandboxd.model.limits import (
 from sandboxd.model.policy import ProcMode
 from sandboxd.model.tape import encoded
 from sandboxd.offers import check_job, kind_of, policy_for, processor_count_for
-from sandboxd.plan import SandboxPlan, plan_run, root_tape, sandbox_tape
+from sandboxd.plan import SandboxPlan, plan_run, root_tape, sandbox_tape, within
 from sandboxd.runtime.channel import sealed_memory
 from sandboxd.runtime.hostids import HostIds
+from sandboxd.runtime.lasting import Lasting
 from sandboxd.runtime.launching import in_doctors_words
 from sandboxd.runtime.nursery import Nursery
 from sandboxd.runtime.pool import Pool
@@ -46,7 +47,7 @@ from sandboxd.runtime.run import NO_WIRES, Run
 from sandboxd.runtime.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
     from types import TracebackType
 
     from sandboxd.host import Host
@@ -254,6 +255,52 @@ class Supervisor:
             self._processors.give_back(processors)
             if live is not None:
                 live.finish()
+
+    @asynccontextmanager
+    async def lasting(self, template: Job) -> AsyncIterator[Lasting]:
+        """Have a sandbox that stays while the context lasts; then nothing is left of it.
+
+        `template` says what holds for all of its programs together: limits, policy, network, root.
+
+        Raises:
+            JobError, PreconditionError, StageError, HostError: as `run`.
+
+        """
+        kind = kind_of(template, is_live=True, is_shared=True)
+        count = processor_count_for(check_job(template, self.host, kind))
+        with _named():
+            policy_fd, filter_bytes = self._filter(policy_for(template, self.host))
+        processors = await self._processors.take(count)
+        try:
+            plan = plan_run(template, self.host, processors, filter_bytes, kind)
+            sandbox = await self._pool.take(plan.sandbox)
+            lasting = Lasting(sandbox, plan, policy_fd)
+            try:
+                with _named():
+                    await lasting.begin()
+                yield lasting
+            finally:
+                lasting.end("it was deleted")
+                await lasting.close()
+                await self._remove(sandbox)
+        finally:
+            self._processors.give_back(processors)
+
+    async def run_in(self, lasting: Lasting, job: Job, live: Live) -> RunResult:
+        """Run a program live in a sandbox that stays; its limits are those of the sandbox.
+
+        But wall_time and output, which are its own, and unlimited unless the job says more.
+
+        Raises:
+            As `run`, and as `Lasting.run`.
+
+        """
+        kind = kind_of(job, is_live=True, is_shared=True)
+        check_job(job, self.host, kind)
+        with _named():
+            _, filter_bytes = self._filter(policy_for(job, self.host))
+            plan = plan_run(job, self.host, lasting.plan.processors, filter_bytes, kind)
+            return await lasting.run(job, within(lasting.plan, plan, job.limits.wall_time), live)
 
     def _hold(self, lock_fd: int) -> None:
         """Keep a lock for as long as we live, and the launcher."""

@@ -33,6 +33,20 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "/sandboxd.v1.BlobService/DownloadBlob": frozenset({Role.RUN}),
     "/sandboxd.v1.BlobService/ListBlobs": frozenset({Role.RUN}),
     "/sandboxd.v1.BlobService/DeleteBlob": frozenset({Role.RUN}),
+    "/sandboxd.v1.JobService/StartJob": frozenset({Role.RUN}),
+    "/sandboxd.v1.JobService/GetJob": frozenset({Role.RUN}),
+    "/sandboxd.v1.JobService/ListJobs": frozenset({Role.RUN}),
+    "/sandboxd.v1.JobService/WatchJob": frozenset({Role.RUN}),
+    "/sandboxd.v1.JobService/CancelJob": frozenset({Role.RUN}),
+    "/sandboxd.v1.SandboxService/CreateSandbox": frozenset({Role.RUN}),
+    "/sandboxd.v1.SandboxService/GetSandbox": frozenset({Role.RUN}),
+    "/sandboxd.v1.SandboxService/ListSandboxes": frozenset({Role.RUN}),
+    "/sandboxd.v1.SandboxService/DeleteSandbox": frozenset({Role.RUN}),
+    "/sandboxd.v1.SandboxService/PauseSandbox": frozenset({Role.RUN}),
+    "/sandboxd.v1.SandboxService/ResumeSandbox": frozenset({Role.RUN}),
+    "/sandboxd.v1.SandboxService/Exec": frozenset({Role.RUN}),
+    "/sandboxd.v1.SandboxService/WriteFiles": frozenset({Role.RUN}),
+    "/sandboxd.v1.SandboxService/ReadFiles": frozenset({Role.RUN}),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": ANY,
 }
 """Who may call what: one of these roles is enough. What is not here, nobody may."""
@@ -126,6 +140,21 @@ class Access:
             text = f"cannot tell who calls: this {by} is no caller's"
             raise UnauthenticatedError("WRONG_CREDENTIALS", text, "ask the server's operator")
         return Known(found, found.name, by)
+
+    def known_as(self, tenant: str) -> Known:
+        """Give the caller whose job was kept under this name, with the share that it has now.
+
+        Raises:
+            ForbiddenError: there is none any more who may run jobs.
+
+        """
+        if self.callers is None:
+            return Known(OWNER if tenant == LOCAL_TENANT else LOCAL, tenant, "job")
+        found = next((one for one in self.callers.all if one.name == tenant), None)
+        if found is None or Role.RUN not in found.roles:
+            text = "cannot run this job: its caller may run none any more"
+            raise ForbiddenError("ROLE_MISSING", text, "ask the server's operator")
+        return Known(found, found.name, "job")
 
     def check(self, known: Known, method: str) -> None:
         """Refuse what the caller has no right to, or asks for too often.

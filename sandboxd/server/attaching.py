@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from sandboxd.errors import RequestError, StreamIdle, Violation
 from sandboxd.runtime.live import Live
@@ -13,13 +13,13 @@ from sandboxd.server.outbox import Outbox
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    import grpc
-
     from sandboxd.model.outcome import RunResult
     from sandboxd.v1 import runner_service_pb2 as pb
 
     Requests = AsyncIterator[pb.AttachRequest]
-    Context = grpc.aio.ServicerContext[Any, Any]
+    Write = Callable[[pb.AttachResponse], Awaitable[None]]
+
+T = TypeVar("T")
 
 MAX_UNREAD_BYTES = 4 << 20
 """Of input that the program does not read yet; beyond it nothing more is heard."""
@@ -29,8 +29,8 @@ LAST_SECONDS = 60.0
 """In which a piece must be taken when the program has ended: its limits bound the call no more."""
 
 
-async def first(requests: Requests) -> pb.AttachRequest:
-    """Give the first message.
+async def first(requests: AsyncIterator[T], name: str = "job") -> T:
+    """Give the first message, which brings what is called so.
 
     Raises:
         JobError: there is none.
@@ -42,18 +42,20 @@ async def first(requests: Requests) -> pb.AttachRequest:
             async for request in requests:
                 return request
     except TimeoutError:
-        raise StreamIdle(f"cannot wait longer than {FIRST_SECONDS:g} s for the job") from None
-    raise RequestError(Violation("job", "must be in the first message"))
+        raise StreamIdle(f"cannot wait longer than {FIRST_SECONDS:g} s for the {name}") from None
+    raise RequestError(Violation(name, "must be in the first message"))
 
 
 async def attached(
     run: Callable[[Live], Awaitable[RunResult]],
     requests: Requests,
-    context: Context,
+    write: Write,
     *,
     takes_input: bool,
 ) -> RunResult:
     """Run a job, pass on what its caller says and what it says, and give its result.
+
+    `write` sends one answer, and waits until it is on its way.
 
     Raises:
         SandboxdError: as `run`; the caller says what it may not; it takes nothing after the end.
@@ -67,7 +69,7 @@ async def attached(
     )
     running = asyncio.ensure_future(run(live))
     listening = asyncio.ensure_future(_listen(requests, live, takes_input=takes_input))
-    writing = asyncio.ensure_future(_write(outbox, context))
+    writing = asyncio.ensure_future(_write(outbox, write))
     work = (running, listening, writing)
     try:
         await asyncio.wait((running, listening), return_when=asyncio.FIRST_COMPLETED)
@@ -84,9 +86,9 @@ async def attached(
         await asyncio.gather(*work, return_exceptions=True)
 
 
-async def _write(outbox: Outbox[pb.AttachResponse], context: Context) -> None:
+async def _write(outbox: Outbox[pb.AttachResponse], write: Write) -> None:
     async for message in outbox:
-        await context.write(message)
+        await write(message)
 
 
 async def _taken(writing: asyncio.Future[None], outbox: Outbox[pb.AttachResponse]) -> None:

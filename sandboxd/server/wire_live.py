@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 STREAMS = {1: pb.OUTPUT_STREAM_STDOUT, 2: pb.OUTPUT_STREAM_STDERR}
 DEFAULT_GRACE = timedelta(seconds=10)
 MAX_GRACE = timedelta(days=1)
+LEAST_TIME = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,11 @@ class JobServiceServicer:
         FAILED_PRECONDITION: this host keeps no jobs (reason JOBS_OFF), or allows no such webhook
         (WEBHOOK_FORBIDDEN).
         RESOURCE_EXHAUSTED: as many jobs wait as may, of the caller's or of all (reason SHARE_EXHAUSTED
-        or QUEUE_FULL); RetryInfo says when a new attempt is worth making.
-        UNAVAILABLE: the disk is full or fails (reason JOBS_DISK_FULL or JOBS_UNUSABLE).
+        or QUEUE_FULL), or what is kept of the caller's takes more than is left (SHARE_EXHAUSTED), or
+        too many large jobs are on their way (STREAMS_EXHAUSTED); RetryInfo says when a new attempt is
+        worth making.
+        UNAVAILABLE: the disk is full or fails (reason JOBS_DISK_FULL or JOBS_UNUSABLE), or the server
+        is draining (DRAINING).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,9 +105,11 @@ class JobServiceServicer:
         Errors:
         UNAUTHENTICATED: who calls is not known (reason NO_CREDENTIALS or WRONG_CREDENTIALS).
         PERMISSION_DENIED: the caller lacks the role "run" (reason ROLE_MISSING).
+        INVALID_ARGUMENT: the request is no message; BadRequest says so of "request".
         NOT_FOUND: the caller has no such job, or no more (reason JOB_UNKNOWN).
         FAILED_PRECONDITION: this host keeps no jobs (reason JOBS_OFF).
-        RESOURCE_EXHAUSTED: the caller calls too often (reason RATE_EXCEEDED).
+        RESOURCE_EXHAUSTED: the caller calls too often (reason RATE_EXCEEDED), or too much of results is
+        on its way (STREAMS_EXHAUSTED).
         UNAVAILABLE: the disk fails (reason JOBS_UNUSABLE).
         CANCELLED, DEADLINE_EXCEEDED: the caller left.
         INTERNAL: reason UNEXPECTED, a defect of the service.
@@ -131,6 +136,8 @@ class JobServiceServicer:
         Errors: those of GetJob, and
         INVALID_ARGUMENT: the place is below zero or beyond what there is (field "position_bytes").
         RESOURCE_EXHAUSTED: too many watch (reason STREAMS_EXHAUSTED).
+        UNAVAILABLE: the server leaves, and the job is kept (reason DRAINING); watch on later.
+        DEADLINE_EXCEEDED: the caller took nothing in time (reason STREAM_IDLE); watch on from there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -149,7 +149,11 @@ class RunnerServiceServicer:
 
         Errors: those of Run that concern all cases, by their paths in RunBatchRequest
         ("cases[3].limits.cpu_time"), before any case runs. One that concerns a single case
-        (RESOURCE_EXHAUSTED never does: a case waits for its place) is its `fault`.
+        (RESOURCE_EXHAUSTED never does: a case waits for its place) is its `fault`; in a server that
+        leaves that is DRAINING for each that has not begun. And
+        RESOURCE_EXHAUSTED: as many batches are under way as may (reason QUEUE_FULL), or as may of the
+        caller's (SHARE_EXHAUSTED).
+        DEADLINE_EXCEEDED: an answer was not taken within 10 min (reason STREAM_IDLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
