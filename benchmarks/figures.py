@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 STEADY_SHARES = (0.5, 0.8)
 """Of what a server manages without pause: the rates at which its tail counts."""
+LEAST_OF_BARE = 0.9
+"""Jobs a second of a batch, of those of `/bin/true`."""
 BWRAP = 0.7
 """Of the time that bwrap takes as a whole."""
 
@@ -91,6 +93,13 @@ def _load(results: dict[str, Any]) -> Iterator[Figure]:
             yield _ratio(what, row["p99_over_p50"], 3)
 
 
+def _batch(results: dict[str, Any]) -> Iterator[Figure]:
+    for way, over in results["over_bare"].items():
+        if way.startswith("a ") and way.endswith("by RunBatch"):
+            found, ratio = _with_interval(over), over["median"]
+            yield Figure(f"{way} ÷ bare jobs", "≥ 0.9", found, ratio >= LEAST_OF_BARE)
+
+
 def _slowdown(results: dict[str, Any]) -> Iterator[Figure]:
     for work, most in (("computing", 1.01), ("compiling C++", 1.03)):
         for clock, row in results["works"][work].items():
@@ -141,6 +150,7 @@ def _soak(results: dict[str, Any]) -> Iterator[Figure]:
 READERS: dict[str, Callable[[dict[str, Any]], Iterable[Figure]]] = {
     "latency": _latency,
     "load": _load,
+    "batch": _batch,
     "exactness": _exactness,
     "slowdown": _slowdown,
     "fence": _fence,

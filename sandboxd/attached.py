@@ -1,7 +1,8 @@
 """A program that runs live at a server, as a client talks to it.
 
-`async with client.attach(["cat"]) as program:` gives one; it is written to, signalled, cancelled,
-and iterated over for its output; `await program.result()` tells how it ended.
+`async with client.attach(["cat"]) as program:` gives one, in a sandbox of its own or, by
+`sandbox.exec`, in one that stays; it is written to, signalled, cancelled, and iterated over for its
+output; `await program.result()` tells how it ended.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from queue import Full, Queue
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
 import grpc
 
 from sandboxd.errors import HostError
-from sandboxd.server import wire, wire_live
+from sandboxd.server import wire_live
 from sandboxd.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from types import TracebackType
 
-    from sandboxd.model.job import Job
     from sandboxd.model.outcome import RunResult
+    from sandboxd.v1.sandbox_service_pb2 import ExecRequest, ExecResponse
+
+    Request: TypeAlias = pb.AttachRequest | ExecRequest
+    Response: TypeAlias = pb.AttachResponse | ExecResponse
 
 PIECE_BYTES = 1 << 20
 """Of input in one message."""
@@ -48,7 +52,7 @@ class Output(NamedTuple):
 class Caller(Protocol):
     """What a client does for a live job: calls, with its credentials and its errors."""
 
-    def open(self, rpc: str, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
+    def open(self, rpc: Any, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
         """Begin a call of two streams."""
 
     def error_of(self, error: Any) -> Exception:  # noqa: ANN401 - gRPC's error
@@ -62,7 +66,7 @@ class _Heard:
         self.has_started = False
         self.result: RunResult | None = None
 
-    def take(self, answer: pb.AttachResponse) -> Output | None:
+    def take(self, answer: Response) -> Output | None:
         """Take one answer; give it if it is output."""
         match answer.WhichOneof("event"):
             case "started":
@@ -88,46 +92,59 @@ def _output(message: pb.Output) -> Output:
     return Output(int(message.stream), message.offset_bytes, time, message.data)
 
 
-def _pieces(data: bytes) -> Iterator[pb.AttachRequest]:
-    for start in range(0, len(data), PIECE_BYTES):
-        yield pb.AttachRequest(stdin=data[start : start + PIECE_BYTES])
+class _Words:
+    """What may be said after the first message, as messages of its kind; pure."""
+
+    def __init__(self, first: Request) -> None:
+        self._kind = type(first)
+
+    def pieces(self, data: bytes) -> Iterator[Request]:
+        for start in range(0, len(data), PIECE_BYTES):
+            yield self._kind(stdin=data[start : start + PIECE_BYTES])
+
+    def end(self) -> Request:
+        return self._kind(stdin_end=pb.StdinEnd())
+
+    def signal(self, name: str) -> Request:
+        return self._kind(signal=pb.SendSignal(name=name))
+
+    def size(self, rows: int, columns: int) -> Request:
+        return self._kind(window_size=pb.WindowSize(rows=rows, columns=columns))
+
+    def cancel(self, signal: str, grace: timedelta) -> Request:
+        request = self._kind(cancel=pb.Cancel(signal=signal))
+        request.cancel.grace.FromTimedelta(grace)
+        return request
 
 
-def _signal(name: str) -> pb.AttachRequest:
-    return pb.AttachRequest(signal=pb.SendSignal(name=name))
-
-
-def _size(rows: int, columns: int) -> pb.AttachRequest:
-    return pb.AttachRequest(window_size=pb.WindowSize(rows=rows, columns=columns))
-
-
-def _cancel(signal: str, grace: timedelta) -> pb.AttachRequest:
-    request = pb.AttachRequest(cancel=pb.Cancel(signal=signal))
-    request.cancel.grace.FromTimedelta(grace)
-    return request
-
-
-END = pb.AttachRequest(stdin_end=pb.StdinEnd())
 GRACE = timedelta(seconds=10)
 
 
 class Attached:
-    """A live job of a `Client`; an async context, at whose end the job is killed if it still runs.
+    """A live program of a `Client`; an async context, at whose end it is killed if it still runs.
 
     Iterating gives the output as it comes. A caller that does not iterate stops the program once
     its pipes are full.
     """
 
-    def __init__(self, client: Caller, job: Job, timeout: timedelta | None) -> None:
-        """Take the job; it is sent when the context is entered."""
+    def __init__(
+        self,
+        client: Caller,
+        rpc: Any,  # noqa: ANN401 - any rpc that talks so
+        first: Request,
+        timeout: timedelta | None,
+    ) -> None:
+        """Take the first message, with the program; it is sent when the context is entered."""
         self._client = client
-        self._first = pb.AttachRequest(job=wire.job_message(job))
+        self._rpc = rpc
+        self._first = first
+        self._words = _Words(first)
         self._timeout = timeout
         self._heard = _Heard()
 
     async def __aenter__(self) -> Self:
-        """Send the job."""
-        self._call = self._client.open("Attach", self._timeout)
+        """Send the program."""
+        self._call = self._client.open(self._rpc, self._timeout)
         await self._send(self._first)
         return self
 
@@ -137,29 +154,29 @@ class Attached:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the call, and so the job."""
+        """End the call, and so the program."""
         self._call.cancel()
 
     async def write(self, data: bytes) -> None:
         """Write to its standard input; returns when it is on its way."""
-        for request in _pieces(data):
+        for request in self._words.pieces(data):
             await self._send(request)
 
     async def end_input(self) -> None:
         """End its standard input."""
-        await self._send(END)
+        await self._send(self._words.end())
 
     async def signal(self, name: str) -> None:
         """Send a signal, by its name without SIG, to its process group."""
-        await self._send(_signal(name))
+        await self._send(self._words.signal(name))
 
     async def resize(self, rows: int, columns: int) -> None:
         """Tell its terminal the size."""
-        await self._send(_size(rows, columns))
+        await self._send(self._words.size(rows, columns))
 
     async def cancel(self, signal: str = "TERM", grace: timedelta = GRACE) -> None:
         """Send a signal, and kill everything when the grace has passed."""
-        await self._send(_cancel(signal, grace))
+        await self._send(self._words.cancel(signal, grace))
 
     async def __aiter__(self) -> AsyncIterator[Output]:
         """Give its output as it comes, to its end.
@@ -186,7 +203,7 @@ class Attached:
             pass
         return self._heard.over()
 
-    async def _send(self, request: pb.AttachRequest) -> None:
+    async def _send(self, request: Request) -> None:
         # It may have ended: what is read tells how.
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             await self._call.write(request)
@@ -195,19 +212,27 @@ class Attached:
 class SyncAttached:
     """The synchronous twin of `Attached`; one thread may write while another one reads."""
 
-    def __init__(self, client: Caller, job: Job, timeout: timedelta | None) -> None:
-        """Take the job; it is sent when the context is entered."""
+    def __init__(
+        self,
+        client: Caller,
+        rpc: Any,  # noqa: ANN401 - any rpc that talks so
+        first: Request,
+        timeout: timedelta | None,
+    ) -> None:
+        """Take the first message, with the program; it is sent when the context is entered."""
         self._client = client
-        self._first = pb.AttachRequest(job=wire.job_message(job))
+        self._rpc = rpc
+        self._first = first
+        self._words = _Words(first)
         self._timeout = timeout
         self._heard = _Heard()
-        self._unsent: Queue[pb.AttachRequest | None] = Queue(UNSENT_COUNT)
+        self._unsent: Queue[Request | None] = Queue(UNSENT_COUNT)
 
     def __enter__(self) -> Self:
-        """Send the job."""
+        """Send the program."""
         self._unsent.put(self._first)
         # Never at its end by itself: the end of requests would be the end of input.
-        self._call = self._client.open("Attach", self._timeout, iter(self._unsent.get, None))
+        self._call = self._client.open(self._rpc, self._timeout, iter(self._unsent.get, None))
         return self
 
     def __exit__(
@@ -216,31 +241,31 @@ class SyncAttached:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the call, and so the job."""
+        """End the call, and so the program."""
         self._call.cancel()
         with suppress(Full):
             self._unsent.put_nowait(None)  # gRPC's thread waits for it
 
     def write(self, data: bytes) -> None:
         """Write to its standard input; returns when it is on its way."""
-        for request in _pieces(data):
+        for request in self._words.pieces(data):
             self._send(request)
 
     def end_input(self) -> None:
         """End its standard input."""
-        self._send(END)
+        self._send(self._words.end())
 
     def signal(self, name: str) -> None:
         """Send a signal, by its name without SIG, to its process group."""
-        self._send(_signal(name))
+        self._send(self._words.signal(name))
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell its terminal the size."""
-        self._send(_size(rows, columns))
+        self._send(self._words.size(rows, columns))
 
     def cancel(self, signal: str = "TERM", grace: timedelta = GRACE) -> None:
         """Send a signal, and kill everything when the grace has passed."""
-        self._send(_cancel(signal, grace))
+        self._send(self._words.cancel(signal, grace))
 
     def __iter__(self) -> Iterator[Output]:
         """Give its output as it comes, to its end; raises as `Attached` does."""
@@ -257,7 +282,7 @@ class SyncAttached:
             pass
         return self._heard.over()
 
-    def _send(self, request: pb.AttachRequest) -> None:
+    def _send(self, request: Request) -> None:
         while self._call.is_active():  # else it has ended, and what is read tells how
             with suppress(Full):
                 self._unsent.put(request, timeout=LOOK_SECONDS)

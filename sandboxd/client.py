@@ -23,14 +23,19 @@ from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
 
     from sandboxd.attached import Attached, SyncAttached
+    from sandboxd.batches import BatchFields
     from sandboxd.blobs import Blobs, SyncBlobs
+    from sandboxd.model.batch import Answer, Case
+    from sandboxd.model.group import Group, GroupResult
     from sandboxd.model.limits import Limits
     from sandboxd.model.outcome import RunResult
+    from sandboxd.sandboxes import Sandboxes, SyncSandboxes
+    from sandboxd.stored_jobs import Jobs, SyncJobs
 
 OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own: each has one worker
@@ -148,6 +153,19 @@ class Client:
         response = await self.call(self._stub.Run, wire.from_job(job), timeout)
         return wire.from_response(response)
 
+    async def run_group(self, group: Group, *, timeout: timedelta | None = None) -> GroupResult:
+        """Run several programs at once, joined by pipes; see `sandboxd.model.group`.
+
+        Raises:
+            RequestError: naming every field at fault, by its path in RunGroupRequest.
+            And as `run`.
+
+        """
+        from sandboxd.server import wire_group  # noqa: PLC0415 - who has none need not load it
+
+        response = await self.call(self._stub.RunGroup, wire_group.from_group(group), timeout)
+        return wire_group.to_result(response)
+
     async def get_host(self, *, timeout: timedelta | None = None) -> wire.HostDescription:
         """Ask what the server's host offers and enforces.
 
@@ -166,6 +184,20 @@ class Client:
 
         return Blobs(self)
 
+    @property
+    def jobs(self) -> Jobs:
+        """Our jobs there that outlive us."""
+        from sandboxd.stored_jobs import Jobs  # noqa: PLC0415 - as blobs
+
+        return Jobs(self)
+
+    @property
+    def sandboxes(self) -> Sandboxes:
+        """Our sandboxes there that stay."""
+        from sandboxd.sandboxes import Sandboxes  # noqa: PLC0415 - as blobs
+
+        return Sandboxes(self)
+
     def attach(
         self, argv: Sequence[str], *, timeout: timedelta | None = None, **fields: Unpack[JobFields]
     ) -> Attached:
@@ -180,12 +212,35 @@ class Client:
         """Run a job that is made already; as `attach` in all else."""
         from sandboxd.attached import Attached  # noqa: PLC0415 - who needs none need not load it
 
-        return Attached(self, job, timeout)
+        first = pb.AttachRequest(job=wire.job_message(job))
+        return Attached(self, self._stub.Attach, first, timeout)
 
-    def open(self, rpc: str, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
-        """Begin a call of two streams; for this package."""
-        call = getattr(self._stub, rpc)
-        return call(*requests, timeout=_seconds(timeout), metadata=self._metadata)
+    def run_batch(
+        self,
+        job: Job | Sequence[str],
+        cases: Iterable[Case],
+        *,
+        timeout: timedelta | None = None,
+        **how: Unpack[BatchFields],
+    ) -> AsyncGenerator[tuple[int, Answer], None]:
+        """Run one job over many cases: `async for index, answer in client.run_batch(...)`.
+
+        Answers come as cases end, one for each: a `RunResult`, a `Fault` of the host, or `Skipped`.
+        Who takes them slowly holds up the cases that follow; closing the iterator kills those that
+        run. `timeout` bounds the whole call.
+
+        Raises:
+            As `run`; the fields of a case have their paths (`cases[3].limits.cpu_time`).
+
+        """
+        from sandboxd.batches import answers, batch_request  # noqa: PLC0415 - as blobs
+
+        request = batch_request(_as_job(job), cases, how)
+        return answers(self.receive(self._stub.RunBatch, request, timeout))
+
+    def open(self, rpc: Any, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
+        """Begin a call of any rpc, and give it as gRPC does; for this package."""
+        return rpc(*requests, timeout=_seconds(timeout), metadata=self._metadata)
 
     def error_of(self, error: grpc.aio.AioRpcError) -> Exception:
         """Give what is raised for an error of gRPC; for this package."""
@@ -203,7 +258,7 @@ class Client:
         rpc: Any,  # noqa: ANN401 - as above
         request: Any,  # noqa: ANN401 - the same
         timeout: timedelta | None,
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """Call any rpc of many answers, and give them as they come; for this package."""
         call = rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
         try:
@@ -253,6 +308,13 @@ class SyncClient:
         """Run a job that is made already; as `run` in all else."""
         return wire.from_response(self.call(self._stub.Run, wire.from_job(job), timeout))
 
+    def run_group(self, group: Group, *, timeout: timedelta | None = None) -> GroupResult:
+        """Run several programs at once, joined by pipes; as `Client.run_group`, errors too."""
+        from sandboxd.server import wire_group  # noqa: PLC0415 - who has none need not load it
+
+        response = self.call(self._stub.RunGroup, wire_group.from_group(group), timeout)
+        return wire_group.to_result(response)
+
     def get_host(self, *, timeout: timedelta | None = None) -> wire.HostDescription:
         """Ask what the server's host offers and enforces; as `Client.get_host`, errors too."""
         return wire.from_host_response(self.get_host_response(timeout=timeout))
@@ -269,6 +331,20 @@ class SyncClient:
 
         return SyncBlobs(self)
 
+    @property
+    def jobs(self) -> SyncJobs:
+        """Our jobs there that outlive us."""
+        from sandboxd.stored_jobs import SyncJobs  # noqa: PLC0415 - as blobs
+
+        return SyncJobs(self)
+
+    @property
+    def sandboxes(self) -> SyncSandboxes:
+        """Our sandboxes there that stay."""
+        from sandboxd.sandboxes import SyncSandboxes  # noqa: PLC0415 - as blobs
+
+        return SyncSandboxes(self)
+
     def attach(
         self, argv: Sequence[str], *, timeout: timedelta | None = None, **fields: Unpack[JobFields]
     ) -> SyncAttached:
@@ -279,18 +355,37 @@ class SyncClient:
         """Run a job that is made already; as `attach` in all else."""
         from sandboxd.attached import SyncAttached  # noqa: PLC0415 - who needs none need not load it
 
-        return SyncAttached(self, job, timeout)
+        first = pb.AttachRequest(job=wire.job_message(job))
+        return SyncAttached(self, self._stub.Attach, first, timeout)
 
-    def open(self, rpc: str, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
-        """Begin a call of two streams; for this package."""
-        call = getattr(self._stub, rpc)
-        return call(*requests, timeout=_seconds(timeout), metadata=self._metadata)
+    def run_batch(
+        self,
+        job: Job | Sequence[str],
+        cases: Iterable[Case],
+        *,
+        timeout: timedelta | None = None,
+        **how: Unpack[BatchFields],
+    ) -> Generator[tuple[int, Answer], None, None]:
+        """Run one job over many cases; as `Client.run_batch`, errors too."""
+        from sandboxd.batches import batch_request, sync_answers  # noqa: PLC0415 - as blobs
+
+        request = batch_request(_as_job(job), cases, how)
+        return sync_answers(self.receive(self._stub.RunBatch, request, timeout))
+
+    def open(self, rpc: Any, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
+        """Begin a call of any rpc, and give it as gRPC does; for this package."""
+        return rpc(*requests, timeout=_seconds(timeout), metadata=self._metadata)
 
     def error_of(self, call: _Ended) -> Exception:
         """Give what is raised for a call that ended with an error; for this package."""
         return _error_of(call, self._address)
 
-    def receive(self, rpc: Any, request: Any, timeout: timedelta | None) -> Iterator[Any]:  # noqa: ANN401 - any rpc
+    def receive(
+        self,
+        rpc: Any,  # noqa: ANN401 - any rpc
+        request: Any,  # noqa: ANN401 - the same
+        timeout: timedelta | None,
+    ) -> Generator[Any, None, None]:
         """Call any rpc of many answers, and give them as they come; for this package."""
         call = rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
         try:
@@ -324,6 +419,10 @@ def _job(argv: Sequence[str], fields: JobFields) -> Job:
     if isinstance(argv, str):  # also a sequence of strings, but never what is meant
         raise JobError(Violation("argv", "must be a list of strings, not one string"))
     return Job(argv=tuple(argv), **fields)
+
+
+def _as_job(job: Job | Sequence[str]) -> Job:
+    return job if isinstance(job, Job) else _job(job, {})
 
 
 def _credentials(address: str, token: str | None, tls: Tls | None) -> tuple[tuple[str, str], ...]:

@@ -16,9 +16,13 @@ from sandboxd.version import __version__
 COMMANDS = {
     "run": "Run one program in a fresh sandbox, here and now.",
     "attach": "Run one program live: our input and output are the program's.",
+    "group": "Run several programs at once at a server, joined by pipes.",
+    "batch": "Run one program over many cases at a server.",
     "serve": "Serve jobs over gRPC.",
     "doctor": "Check this host: what is missing, why, and what mends it.",
     "token": "Make a token for a caller of a server.",
+    "job": "Start, list, show, watch and cancel jobs of a server that outlive their caller.",
+    "sandbox": "Make sandboxes of a server that stay, run programs and move files in them.",
     "blob": "Store, fetch, list and remove blobs of a server.",
     "host": "Show what this host, or a server's, offers and enforces.",
     "setup": "Prepare this host, once, as root; or take that back.",

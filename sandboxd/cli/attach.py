@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from sandboxd.cli.credentials import credential_options
-from sandboxd.cli.jobs import host_options, job_from, job_options
+from sandboxd.cli.jobs import host_options, job_from, job_options, terminal_from
 from sandboxd.cli.keeping import keep
+from sandboxd.cli.leavingroot import run_as_may_be
 from sandboxd.cli.outcomes import FAULT, exit_code_of, report
-from sandboxd.cli.run import run_as_may_be, terminal_from
 from sandboxd.cli.values import DurationValue
 from sandboxd.errors import SandboxdError
 
@@ -47,7 +47,7 @@ def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - cl
         takes_input = options["stdin"] is None
         result = run_as_may_be(lambda: run_live(job, options, takes_input=takes_input), options)
         report(result)
-        keep(result, options["keep_to"], quiet=False)
+        keep(result.files, options["keep_to"], quiet=False)
     except SandboxdError as error:
         click.echo(f"sandboxd: {error}", err=True)
         raise click.exceptions.Exit(options["fault_code"]) from error

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "sandboxd.toml"
 ENV_PREFIX = "SANDBOXD_"
+LEAST_BLOB_TTL = timedelta(minutes=5)
+"""Who was told that a blob is there has time to use it."""
+MOST_KEEP_TIME = timedelta(days=3650)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +47,21 @@ class Config:
     workers: int = 1
     """How many processes serve."""
     blobs: str | None = None
-    """The directory of blobs; unset: none are kept."""
+    """The directory of blobs; unset or empty: none are kept."""
     blob_bytes: int = 10 << 30
     """What all blobs may have together."""
     blob_ttl: timedelta | None = None
     """How long a blob stays that nobody uses; unset: until room is needed."""
+    jobs: str | None = None
+    """The directory of jobs that outlive their caller; unset or empty: none are kept."""
+    job_bytes: int = 10 << 30
+    """What all of them may have together."""
+    job_queue: int = 10_000
+    """How many of them may wait."""
+    job_keep_time: timedelta = timedelta(days=1)
+    """How long one is kept after its end, by default and at most."""
+    job_webhooks: tuple[str, ...] = ()
+    """Below which addresses the end of one may be told."""
     settings: Settings = field(default_factory=Settings)
 
 
@@ -93,6 +106,7 @@ def as_toml(config: Config) -> str:
         lines.append(f"blob_bytes = {config.blob_bytes}")
     if config.blob_ttl is not None:
         lines.append(f'blob_ttl = "{_seconds(config.blob_ttl)}"')
+    lines += _jobs_as_toml(config)
     tables = {"defaults": config.settings.defaults, "ceilings": config.settings.ceilings}
     for name, value in asdict(config.settings).items():
         if name not in tables and value not in {None, ()}:
@@ -105,6 +119,11 @@ def as_toml(config: Config) -> str:
     if config.tls is not None:
         lines += ["", "[tls]", *(f"{name} = {_toml(path)}" for name, path in config.tls.items())]
     return "\n".join(lines)
+
+
+def _jobs_as_toml(config: Config) -> list[str]:
+    names = ("jobs", "job_bytes", "job_queue", "job_keep_time", "job_webhooks")
+    return [f"{n} = {_toml(getattr(config, n))}" for n in names if config.jobs is not None]
 
 
 def _toml(value: Any) -> str:  # noqa: ANN401 - any configuration value
@@ -139,6 +158,10 @@ def _scalars() -> list[str]:
         "blobs",
         "blob_bytes",
         "blob_ttl",
+        "jobs",
+        "job_bytes",
+        "job_queue",
+        "job_keep_time",
         *(f.name for f in fields(Settings) if f.name not in tables),
     ]
 
@@ -167,8 +190,8 @@ def _config(table: dict[str, Any]) -> Config:
         callers, audit = table.pop("callers", None), table.pop("audit", None)
         tls = table.pop("tls", None)
         workers = _setting("workers", table.pop("workers", 1))
-        own = ("blobs", "blob_bytes", "blob_ttl")
-        blobs = {name: _setting(name, table.pop(name)) for name in own if name in table}
+        own = [f.name for f in fields(Config) if f.name.startswith(("blob", "job"))]
+        kept = {name: _setting(name, table.pop(name)) for name in own if name in table}
         return Config(
             listen=(listen,) if isinstance(listen, str) else tuple(listen),
             grace=None if grace is None else _duration(grace),
@@ -176,7 +199,7 @@ def _config(table: dict[str, Any]) -> Config:
             audit=None if audit is None else str(audit),
             tls=None if tls is None else _tls(tls),
             workers=workers,
-            **blobs,
+            **kept,
             settings=Settings(**{name: _setting(name, value) for name, value in table.items()}),
         )
     except (ValueError, TypeError, AttributeError) as error:
@@ -192,7 +215,7 @@ def _setting(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has i
 
 def _parsed(name: str, value: Any) -> Any:  # noqa: ANN401 - each setting has its type
     match name:
-        case "slot_count" | "workers":
+        case "slot_count" | "workers" | "job_queue":
             return _count(value, least=1)
         case "queue_length" | "pool_size" | "shared_cpu_count":
             return _count(value, least=0)
@@ -248,10 +271,39 @@ def _duration(value: Any) -> timedelta:  # noqa: ANN401 - text or an already par
     return value if isinstance(value, timedelta) else parse_duration(str(value))
 
 
+def _time_to_live(value: Any) -> timedelta:  # noqa: ANN401 - as above
+    found = _duration(value)
+    if found < LEAST_BLOB_TTL:
+        raise ValueError(f"must be at least {_seconds(LEAST_BLOB_TTL)}, so that a blob can be used")
+    return found
+
+
+def _keep_time(value: Any) -> timedelta:  # noqa: ANN401 - as above
+    found = _duration(value)
+    if not timedelta() < found <= MOST_KEEP_TIME:
+        raise ValueError(f"must be above zero, and at most {_seconds(MOST_KEEP_TIME)}")
+    return found
+
+
+def _webhooks(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
+    from sandboxd.server.webhooks import address_of  # noqa: PLC0415 - few have any
+
+    found = (value,) if isinstance(value, str) else tuple(map(str, value))
+    for url in found:
+        if address_of(url) is None or "?" in url:
+            raise ValueError(f"{url!r} is no plain http or https address")
+    return found
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "compiled": _switch,
+    "blobs": lambda value: str(value) or None,
     "blob_bytes": lambda value: parse_size(str(value)),
-    "blob_ttl": _duration,
+    "blob_ttl": _time_to_live,
+    "jobs": lambda value: str(value) or None,
+    "job_bytes": lambda value: parse_size(str(value)),
+    "job_keep_time": _keep_time,
+    "job_webhooks": _webhooks,
 }
 """Of settings that are neither text nor of the kinds above."""
 

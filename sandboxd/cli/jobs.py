@@ -32,28 +32,40 @@ def _limit_option(option: str, limit: str, text: str) -> Callable[[Any], Any]:
     return click.option(option, limit, type=LimitValue(limit), help=text)
 
 
-_EACH = (
+_SHARED = (
     _limit_option("--cpu-time", "cpu_time", "Processor time of all its processes (2s)."),
-    _limit_option("--wall-time", "wall_time", "Time from exec to the end (5s)."),
     _limit_option("--memory", "memory_bytes", "Memory of all its processes (256MiB)."),
     _limit_option("--processes", "process_count", "Processes and threads at once."),
-    _limit_option("--output", "output_bytes", "Bytes kept of stdout and of stderr (1MiB)."),
     _limit_option("--scratch", "scratch_bytes", "Writable space (64MiB)."),
     _limit_option("--file-count", "file_count", "Files in the writable space."),
     _limit_option("--file-size", "file_size_bytes", "Size of one file."),
     _limit_option("--open-files", "open_file_count", "Open descriptors of one process."),
     _limit_option("--stack", "stack_bytes", "Stack of one process."),
     _limit_option("--cpus", "cpu_count", "Processors; fractions are allowed."),
-    click.option("--exclusive-cpus", is_flag=True, help="No other job runs on them meanwhile."),
-    click.option("--stop-on-output", is_flag=True, help="Kill it when --output is passed."),
     click.option("--policy", default="default", show_default=True, help="Seccomp policy."),
     click.option("--root", default="host", show_default=True, help="File system that it sees."),
     click.option("--network", type=click.Choice([n.value for n in Network]), default="none"),
+    click.option(
+        "--require", "require", multiple=True, metavar="NAME", help="Refuse if not enforced."
+    ),
+)
+"""What a sandbox has, however many programs run in it."""
+_PROGRAM = (
+    _limit_option("--wall-time", "wall_time", "Time from exec to the end (5s)."),
+    _limit_option("--output", "output_bytes", "Bytes kept of stdout and of stderr (1MiB)."),
+    click.option("--stop-on-output", is_flag=True, help="Kill it when --output is passed."),
     click.option("--env", "env", multiple=True, metavar="K=V", help="Environment variable."),
     click.option("--workdir", default="/workspace", show_default=True, help="Working directory."),
     click.option(
         "--secret-env", multiple=True, metavar="NAME", help="Pass our variable, as a secret."
     ),
+    click.option("--merge-stderr", is_flag=True, help="stderr into stdout, order kept."),
+)
+"""What each program has of its own."""
+_EACH = (
+    *_SHARED,
+    *_PROGRAM,
+    click.option("--exclusive-cpus", is_flag=True, help="No other job runs on them meanwhile."),
     click.option(
         "--secret-file",
         "secret_files",
@@ -61,10 +73,6 @@ _EACH = (
         metavar="DEST=SRC",
         help="Place a secret file.",
     ),
-    click.option(
-        "--require", "require", multiple=True, metavar="NAME", help="Refuse if not enforced."
-    ),
-    click.option("--merge-stderr", is_flag=True, help="stderr into stdout, order kept."),
 )
 _INPUT = (
     click.option(
@@ -92,6 +100,16 @@ def each_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _with(_EACH, command)
 
 
+def sandbox_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a sandbox that stays."""
+    return _with(_SHARED, command)
+
+
+def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of one program in such a sandbox."""
+    return _with(_PROGRAM, command)
+
+
 def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how this host shall run it."""
     return _with(_HOST, command)
@@ -107,13 +125,12 @@ def job_from(
     argv: tuple[str, ...], options: dict[str, Any], terminal: Terminal | None = None
 ) -> Job:
     """Make the job that the options describe."""
-    limits = {name: value for name, value in options.items() if name in Limits.__slots__}
     return Job(
         argv=argv,
-        env=dict(parse_pair(text, "K=V") for text in options["env"]),
+        env=pairs(options["env"]),
         working_directory=options["workdir"],
         stdin=content_from(options["stdin"]),
-        secret_env=_secret_env(options["secret_env"]),
+        secret_env=secret_env(options["secret_env"]),
         files=(
             *(input_file(text) for text in options["files"]),
             *(replace(input_file(text), secret=True) for text in options["secret_files"]),
@@ -122,7 +139,7 @@ def job_from(
             *(OutputPath(path) for path in options.get("keep", ())),
             *(OutputPath(path, store=True) for path in options.get("store", ())),
         ),
-        limits=Limits(**limits),
+        limits=limits_from(options),
         policy=options["policy"],
         root=options["root"],
         network=Network(options["network"]),
@@ -131,6 +148,22 @@ def job_from(
         require=options["require"],
         exclusive_cpus=options["exclusive_cpus"],
     )
+
+
+def terminal_from(options: dict[str, Any]) -> Terminal | None:
+    """Describe the terminal that is asked for, if one is; it is as large as ours."""
+    if not options["terminal"]:
+        return None
+    if options.get("as_json"):
+        raise click.UsageError("--terminal shows what is written at once: it takes no --json")
+    from sandboxd.cli.terminal import own_terminal  # noqa: PLC0415 - only then
+
+    return own_terminal()
+
+
+def limits_from(options: dict[str, Any]) -> Limits:
+    """Give the limits that the options name."""
+    return Limits(**{name: value for name, value in options.items() if name in Limits.__slots__})
 
 
 def host_from(options: dict[str, Any]) -> Host:
@@ -152,7 +185,12 @@ def content_from(source: str | None) -> bytes | Digest:
     return sys.stdin.buffer.read() if source == "-" else _read(source)
 
 
-def _secret_env(names: tuple[str, ...]) -> dict[str, str]:
+def pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    """Read each ``K=V``."""
+    return dict(parse_pair(text, "K=V") for text in texts)
+
+
+def secret_env(names: tuple[str, ...]) -> dict[str, str]:
     """Take variables from our own environment: a command line is for everybody to read."""
     for name in names:
         if name not in os.environ:

@@ -17,7 +17,9 @@ import click
 from sandboxd.errors import PreconditionError
 
 if TYPE_CHECKING:
-    from sandboxd.model.outcome import OutputFile, RunResult
+    from collections.abc import Iterable
+
+    from sandboxd.model.outcome import OutputFile
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,14 +56,14 @@ class Writer:
                 file.write(piece)
 
 
-def keep(result: RunResult, directory: str, *, quiet: bool) -> None:
+def keep(files: Iterable[OutputFile], directory: str, *, quiet: bool) -> None:
     """Write the files that came back below a directory, through no link and no dot-dot.
 
     Raises:
         PreconditionError: one cannot be written there.
 
     """
-    for file in result.files:
+    for file in files:
         if file.fault is not None:
             if not quiet:
                 click.echo(f"sandboxd: cannot keep {file.path!r}: {file.fault.value}", err=True)

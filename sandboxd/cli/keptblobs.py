@@ -17,25 +17,29 @@ if TYPE_CHECKING:
     from sandboxd.host import Host
 
 
-def make_place(directory: str, host: Host) -> None:
+def make_place(directory: str, host: Host, what: str = "blobs") -> None:
     """Make the directory, as root for the service user; refuse one that jobs would see.
+
+    `what` is to be kept there.
 
     Raises:
         HostError: it lies where every job can read, or cannot be made.
 
     """
-    place = Path(os.path.realpath(directory))
+    place, reason = Path(os.path.realpath(directory)), f"{what.upper()}_UNUSABLE"
     for source in host.root_sources:
         if place.is_relative_to(source.path):
-            text = f"cannot keep blobs in {directory}: every job sees {source.path}"
-            raise HostError("BLOBS_UNUSABLE", text, "name a directory elsewhere")
+            text = f"cannot keep {what} in {directory}: every job sees {source.path}"
+            raise HostError(reason, text, "name a directory elsewhere")
     try:
         place.mkdir(0o700)
     except FileExistsError:
         return
     except OSError as error:
         text = f"cannot make {directory}: {error.strerror}"
-        raise HostError("BLOBS_UNUSABLE", text, "make the directories above it") from error
+        raise HostError(
+            f"{what.upper()}_UNUSABLE", text, "make the directories above it"
+        ) from error
     if host.identity.started_as_root:
         os.chown(place, host.identity.uid, host.identity.gid, follow_symlinks=False)
 

@@ -21,15 +21,17 @@ from sandboxd.runtime.live import Live
 from sandboxd.server.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from datetime import timedelta
     from types import TracebackType
 
     from sandboxd.attached import Attached
-    from sandboxd.model.job import Job
+    from sandboxd.model.job import Job, Terminal
     from sandboxd.model.outcome import RunResult
     from sandboxd.runtime.launching import Launched
     from sandboxd.runtime.live import Piece
+
+    Attaching = AbstractAsyncContextManager["Here"] | AbstractAsyncContextManager[Attached]
 
 
 def run_live(job: Job, options: dict[str, Any], *, takes_input: bool) -> RunResult:
@@ -42,15 +44,31 @@ def run_live(job: Job, options: dict[str, Any], *, takes_input: bool) -> RunResu
         Abort: a second signal came.
 
     """
-    try:
-        if options["address"]:
-            there = _there(job, options)
-            return asyncio.run(_talk(there, job, options["grace"], takes_input=takes_input))
-        from sandboxd.runtime.launching import launched_ahead  # noqa: PLC0415 - not at a server
+    how = {"grace": options["grace"], "terminal": job.terminal, "takes_input": takes_input}
+    if options["address"]:
+        return talk(_there(job, options), **how)
+    from sandboxd.runtime.launching import launched_ahead  # noqa: PLC0415 - not at a server
 
-        with launched_ahead() as launched:
-            here = Here(job, options, launched, takes_input=takes_input)
-            return asyncio.run(_talk(here, job, options["grace"], takes_input=takes_input))
+    with launched_ahead() as launched:
+        return talk(Here(job, options, launched, takes_input=takes_input), **how)
+
+
+def talk(
+    attaching: Attaching,
+    *,
+    grace: timedelta,
+    terminal: Terminal | None,
+    takes_input: bool,
+    take: Callable[[int, bytes], None] | None = None,
+) -> RunResult:
+    """Be joined to a program until its end; `take` gets its output in place of our streams.
+
+    Raises:
+        As `run_live`.
+
+    """
+    try:
+        return asyncio.run(_talk(attaching, grace, terminal, takes_input, take or _write))
     except asyncio.CancelledError:
         raise click.Abort from None
 
@@ -69,19 +87,19 @@ async def _there(job: Job, options: dict[str, Any]) -> AsyncIterator[Attached]:
 
 
 async def _talk(
-    attaching: AbstractAsyncContextManager[Here] | AbstractAsyncContextManager[Attached],
-    job: Job,
+    attaching: Attaching,
     grace: timedelta,
-    *,
-    takes_input: bool,
+    terminal: Terminal | None,
+    takes_input: bool,  # noqa: FBT001 - as `talk` has it
+    take: Callable[[int, bytes], None],
 ) -> RunResult:
     async with attaching as program:
         _heed_signals(program, grace)
-        with joined(program) if job.terminal else nullcontext():
+        with joined(program) if terminal else nullcontext():
             typing = asyncio.ensure_future(pass_on(program)) if takes_input else None
             try:
                 async for piece in program:
-                    await asyncio.to_thread(_write, piece.stream, piece.data)
+                    await asyncio.to_thread(take, piece.stream, piece.data)
                 return await program.result()
             finally:
                 if typing is not None:

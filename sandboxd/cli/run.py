@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandboxd.cli.credentials import credential_options, credentials
-from sandboxd.cli.jobs import host_from, host_options, job_from, job_options
+from sandboxd.cli.jobs import host_from, host_options, job_from, job_options, terminal_from
 from sandboxd.cli.keeping import keep
+from sandboxd.cli.leavingroot import run_as_may_be
 from sandboxd.cli.outcomes import FAULT, exit_code_of, report
 from sandboxd.errors import SandboxdError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sandboxd.model.job import Job, Terminal
+    from sandboxd.model.job import Job
     from sandboxd.model.outcome import RunResult
 
 GRACE = timedelta(seconds=10)
@@ -66,42 +64,11 @@ def command(argv: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - cl
                 sys.stderr.buffer.write(result.stderr.data)
                 sys.stdout.flush()
             report(result)
-        keep(result, options["keep_to"], quiet=options["as_json"])
+        keep(result.files, options["keep_to"], quiet=options["as_json"])
     except SandboxdError as error:
         click.echo(f"sandboxd: {error}", err=True)
         raise click.exceptions.Exit(options["fault_code"]) from error
     raise click.exceptions.Exit(exit_code_of(result))
-
-
-def run_as_may_be(run: Callable[[], RunResult], options: dict[str, Any]) -> RunResult:
-    """Run; as root in a child that gives root up, so that we still may write kept files.
-
-    What the child answers is parsed as strictly as an answer from the network.
-    """
-    if os.geteuid() or options["address"] or not options["keep"]:
-        return run()
-    from sandboxd.server.wire import from_response, to_response  # noqa: PLC0415 - only then
-    from sandboxd.v1 import runner_service_pb2 as pb  # noqa: PLC0415 - only then
-
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        status = options["fault_code"]
-        try:
-            os.close(reader)
-            with os.fdopen(writer, "wb") as answer:
-                answer.write(to_response(run()).SerializeToString())
-            status = 0
-        except SandboxdError as error:
-            click.echo(f"sandboxd: {error}", err=True)
-        finally:
-            os._exit(status)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as answer:
-        content = answer.read()
-    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
-        raise click.exceptions.Exit(options["fault_code"])
-    return from_response(pb.RunResponse.FromString(content))
 
 
 def _run(job: Job, options: dict[str, Any]) -> RunResult:
@@ -120,17 +87,6 @@ def _run(job: Job, options: dict[str, Any]) -> RunResult:
         from sandboxd.cli.running import run_here  # noqa: PLC0415 - while the launcher starts
 
         return run_here(job, options, launched)
-
-
-def terminal_from(options: dict[str, Any]) -> Terminal | None:
-    """Describe the terminal that is asked for, if one is; it is as large as ours."""
-    if not options["terminal"]:
-        return None
-    if options.get("as_json"):
-        raise click.UsageError("--terminal shows what is written at once: it takes no --json")
-    from sandboxd.cli.terminal import own_terminal  # noqa: PLC0415 - only then
-
-    return own_terminal()
 
 
 def _print_json(result: RunResult) -> None:

@@ -42,6 +42,17 @@ POOL_PER_PROCESSOR = 2
 @click.option(
     "--blob-ttl", help="How long an unused blob stays (24h); unset: until room is needed."
 )
+@click.option("--jobs", help="Directory to keep jobs in that outlive their caller; unset: none.")
+@click.option("--job-bytes", help="What all kept jobs may have together (10GiB).")
+@click.option("--job-queue", type=click.IntRange(min=1), help="Kept jobs that may wait (10000).")
+@click.option("--job-keep-time", help="How long one is kept after its end, at most (24h).")
+@click.option(
+    "--job-webhook",
+    "job_webhooks",
+    multiple=True,
+    metavar="URL",
+    help="Below which address ends may be told; repeat.",
+)
 @click.option("--service-user", help="Whom to become when started as root.")
 @click.option("--policies", "policy_directories", multiple=True, help="Directory of own policies.")
 @click.option("--root-bind", "root_binds", multiple=True, help="Further directory jobs may read.")
@@ -91,6 +102,7 @@ async def _oversee(config: Config) -> int:
 async def _serve(config: Config, seat_text: str | None) -> None:
     # Imported before root is given up: the interpreter may lie where the service user cannot read.
     from sandboxd.cli.keptblobs import kept_blobs, make_place  # noqa: PLC0415 - `--help` must stay fast
+    from sandboxd.cli.keptjobs import kept_jobs, prepare_jobs  # noqa: PLC0415 - the same
     from sandboxd.host import probe_host  # noqa: PLC0415 - the same
     from sandboxd.runtime.supervisor import Supervisor  # noqa: PLC0415 - the same
     from sandboxd.server import audit  # noqa: PLC0415 - the same
@@ -114,10 +126,11 @@ async def _serve(config: Config, seat_text: str | None) -> None:
             _make_way_for(address, host.identity, _directory_mode(config))
     if config.blobs:
         make_place(config.blobs, host)
+    prepare_jobs(config, host)
     async with Supervisor(host) as supervisor:  # from here on we are the service user
         supervisor.keep_ready(host.slot_count)
         audit.write_to(audit.AuditFile(config.audit) if config.audit else logging.StreamHandler())
-        with kept_blobs(config) as blobs:
+        with kept_blobs(config) as blobs, kept_jobs(config, seat) as jobs:
             async with Server(
                 supervisor,
                 config.listen,
@@ -129,6 +142,8 @@ async def _serve(config: Config, seat_text: str | None) -> None:
                 seat=seat,
                 orders=await seat.ask_orders() if seat else None,
                 blobs=blobs,
+                jobs=jobs,
+                job_webhooks=config.job_webhooks,
             ) as server:
                 if seat is None or seat.index == 0:
                     _announce(host, server.addresses, has_callers=config.callers is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +14,9 @@ from sandboxd.server.wire import from_host_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
+    from sandboxd.model.lasting import SandboxInfo
     from sandboxd.model.policy import Policy, Rule
     from sandboxd.v1 import runner_service_pb2 as pb
 
@@ -71,6 +74,65 @@ def print_policy(policy: Policy, instruction_count: int) -> None:
     for rule in policy.rules:
         table.add_row(_action(rule), Text(" ".join(rule.syscalls)), Text(rule.because))
     console.print(table)
+
+
+def print_sandboxes(sandboxes: Iterable[SandboxInfo]) -> None:
+    """Print one line a sandbox."""
+    table = Table("made", "state", "ends if unused")
+    for name in ("cpu time", "peak memory"):
+        table.add_column(name, justify="right")
+    table.add_column("labels", overflow="fold")
+    table.add_column("id", no_wrap=True)  # whole, to be copied
+    for sandbox in sandboxes:
+        table.add_row(
+            _local(sandbox.create_time),
+            _state(sandbox),
+            _local(sandbox.idle_expire_time),
+            f"{sandbox.usage.cpu_time.total_seconds():.1f} s",
+            decimal(sandbox.usage.peak_memory_bytes),
+            Text(_labels(sandbox)),
+            sandbox.id,
+        )
+    Console().print(table)
+
+
+def print_sandbox(sandbox: SandboxInfo) -> None:
+    """Print a sandbox: facts, and its limits with what holds them."""
+    console, usage = Console(), sandbox.usage
+    facts = Table(show_header=False, box=None)
+    for name, value in (
+        ("id", sandbox.id),
+        ("state", _state(sandbox)),
+        ("labels", _labels(sandbox)),
+        ("made", _local(sandbox.create_time)),
+        ("ends if unused", _local(sandbox.idle_expire_time)),
+        ("ends at the latest", _local(sandbox.expire_time)),
+        ("cpu time", f"{usage.cpu_time.total_seconds():.3f} s"),
+        ("peak memory", f"{usage.peak_memory_bytes} bytes"),
+        ("peak processes", str(usage.peak_process_count or "")),
+        ("killed for memory", str(usage.oom_kill_count or "")),
+        ("policy", sandbox.policy_digest),
+    ):
+        if value:
+            facts.add_row(name, Text(value, overflow="fold"))
+    console.print(facts)
+    limits = Table("limit", "value", "held by")
+    for limit in sandbox.enforced:
+        limits.add_row(limit.limit, limit.value, limit.mechanism)
+    console.print(limits)
+
+
+def _state(sandbox: SandboxInfo) -> str:
+    running = f"{sandbox.running_count} running" if sandbox.running_count else "idle"
+    return f"paused, {running}" if sandbox.paused else running
+
+
+def _labels(sandbox: SandboxInfo) -> str:
+    return " ".join(f"{key}={value}" for key, value in sandbox.labels.items())
+
+
+def _local(moment: datetime | None) -> str:
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _action(rule: Rule) -> str:

@@ -38,3 +38,9 @@ def parse_digest(text: str) -> Digest:
     if not is_sha256(sha256):
         raise ValueError(f"{text!r} is no digest; write sha256: and 64 hexadecimal digits")
     return Digest(sha256)
+
+
+class Fetched(bytes):
+    """The bytes of a blob, in memory; bounded as blobs are, not as what a caller sends."""
+
+    __slots__ = ()

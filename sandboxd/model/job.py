@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import JobError, PreconditionError, Violation
-from sandboxd.model.blob import Digest
+from sandboxd.model.blob import Digest, Fetched
 from sandboxd.model.limits import KIB, MIB, Limits
 
 if TYPE_CHECKING:
@@ -281,14 +281,14 @@ def _file_violations(job: Job) -> Iterator[Violation]:
     if len(job.files) > MAX_FILE_COUNT:
         yield Violation("files", f"must have at most {MAX_FILE_COUNT} entries")
         return
-    for kind, most, what in (
-        (bytes, MAX_INPUT_BYTES, "bytes"),
-        (Digest, MAX_BLOB_BYTES, "bytes of blobs"),
+    sizes = {True: 0, False: 0}
+    for file in job.files:
+        sizes[isinstance(file.content, (Digest, Fetched))] += size_of(file.content)
+    for of_blobs, most, what in (
+        (False, MAX_INPUT_BYTES, "bytes"),
+        (True, MAX_BLOB_BYTES, "bytes of blobs"),
     ):
-        if (
-            sum(size_of(file.content) for file in job.files if isinstance(file.content, kind))
-            > most
-        ):
+        if sizes[of_blobs] > most:
             yield Violation("files", f"must have at most {most} {what} in all")
     seen: dict[str, int] = {}
     for index, file in enumerate(job.files):
@@ -309,13 +309,14 @@ def _file_violations(job: Job) -> Iterator[Violation]:
 
 
 def _nesting_violations(seen: Mapping[str, int]) -> Iterator[Violation]:
-    for path, index in seen.items():
-        parent = posixpath.dirname(path)
-        while parent != "/":
-            if parent in seen:
-                rule = f"lies below files[{seen[parent]}].path, which is a file"
-                yield Violation(f"files[{index}].path", rule)
-            parent = posixpath.dirname(parent)
+    above = ""
+    # By their parts each path comes right behind what it lies below: one look at each is enough.
+    for path in sorted(seen, key=lambda path: path.split("/")):
+        if above and path.startswith(f"{above}/"):
+            rule = f"lies below files[{seen[above]}].path, which is a file"
+            yield Violation(f"files[{seen[path]}].path", rule)
+        else:
+            above = path
 
 
 def _output_violations(outputs: tuple[OutputPath, ...]) -> Iterator[Violation]:

@@ -12,14 +12,16 @@ import logging
 import os
 import time
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.rpc.code_pb2 import Code
 
-from sandboxd.errors import HostError
-from sandboxd.server.wire import ENDINGS
+from sandboxd.errors import HostError, SandboxdError
+from sandboxd.server.wire import ENDINGS, status_of
 from sandboxd.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -35,11 +37,29 @@ log = logging.getLogger(__name__)
 EVENTS = {
     "/sandboxd.v1.RunnerService/Run": "run",
     "/sandboxd.v1.RunnerService/Attach": "attach",
+    "/sandboxd.v1.RunnerService/RunGroup": "run_group",
+    "/sandboxd.v1.RunnerService/RunBatch": "run_batch",
+    "/sandboxd.v1.SandboxService/CreateSandbox": "create_sandbox",
+    "/sandboxd.v1.SandboxService/DeleteSandbox": "delete_sandbox",
+    "/sandboxd.v1.SandboxService/Exec": "exec",
+    "/sandboxd.v1.JobService/StartJob": "start_job",
+    "/sandboxd.v1.JobService/CancelJob": "cancel_job",
     "/sandboxd.v1.BlobService/UploadBlob": "upload_blob",
     "/sandboxd.v1.BlobService/DeleteBlob": "delete_blob",
 }
 """Which calls leave a line, and as what."""
-JOBS = {"run", "attach"}
+JOBS = {
+    "run",
+    "attach",
+    "run_group",
+    "run_batch",
+    "start_job",
+    "cancel_job",
+    "create_sandbox",
+    "exec",
+}
+LARGE_BYTES = 1 << 20
+"""A request above this is digested in a thread, so that nobody waits for it."""
 CLOCKS_APART_SECONDS = 0.1
 """A client whose deadline passes hangs up, and we may hear that before it passes here."""
 TIMES = ("queue_time", "setup_time", "wall_time", "cpu_time")
@@ -66,6 +86,17 @@ def job_digest(request: pb.RunRequest) -> str:
     return f"sha256:{hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()}"
 
 
+def case_digest(common: str, case: pb.BatchCase) -> str:
+    """Give the SHA-256 of one case of a batch and of the digest that the common job has."""
+    if any(file.secret for file in case.files):
+        case = deepcopy(case)
+        for file in case.files:
+            if file.secret:
+                file.ClearField("content")
+    whole = common.encode() + case.SerializeToString(deterministic=True)
+    return f"sha256:{hashlib.sha256(whole).hexdigest()}"
+
+
 @contextmanager
 def recorded(call: Call, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
     """Write the line of a call when it has ended."""
@@ -86,6 +117,42 @@ def recorded(call: Call, context: grpc.aio.ServicerContext[Any, Any]) -> Iterato
         audit_log.info(json.dumps(line_for(call, status, began, time.monotonic() - clock)))
 
 
+@contextmanager
+def case_recorded(call: Call) -> Iterator[None]:
+    """Write the line of one case of a batch when it has ended."""
+    if not is_on():
+        yield
+        return
+    began, clock = datetime.now(UTC), time.monotonic()
+    status = "OK"
+    try:
+        yield
+    except asyncio.CancelledError:
+        status = "CANCELLED"
+        raise
+    except SandboxdError as error:
+        status, call.reason = Code.Name(status_of(error).code), error.reason
+        raise
+    finally:
+        audit_log.info(json.dumps(line_for(call, status, began, time.monotonic() - clock)))
+
+
+def write_end(job: str, tenant: str, result: RunResult | None = None, reason: str = "") -> None:
+    """Write how a job that is kept has ended, as its call told only that it was accepted."""
+    if not is_on():
+        return
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "event": "job_ended",
+        "caller": tenant,
+        "job": job,
+        "reason": reason or None,
+        "ending": _ending(result.ending) if result else None,
+        "seconds": _seconds(result),
+    }
+    audit_log.info(json.dumps(line))
+
+
 def line_for(call: Call, status: str, began: datetime, seconds: float) -> dict[str, Any]:
     """Give what a line says; times are seconds."""
     known, result = call.known, call.result
@@ -96,6 +163,8 @@ def line_for(call: Call, status: str, began: datetime, seconds: float) -> dict[s
         "caller": known.caller.name if known else None,
         "known_by": known.by if known else None,
         "address": call.address,
+        **({} if call.case is None else {"case": call.case}),
+        **({"job": call.job} if call.job else {}),
         **(_job(call) if event in JOBS else {"blob": call.blob or None}),
         "status": status,
         "reason": call.reason or None,

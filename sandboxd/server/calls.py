@@ -36,7 +36,11 @@ class Call:
     policy_digest: str = ""
     blob: str = ""
     """What was stored or removed, by its digest."""
+    job: str = ""
+    """Of the jobs that are kept, which one it is about."""
     result: RunResult | None = None
+    case: int | None = None
+    """Which of a batch it is about; None: not about one alone."""
     reason: str = ""
     """Of the error that it ended with."""
 

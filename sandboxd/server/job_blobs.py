@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandboxd.errors import Busy, HostError, JobError
-from sandboxd.model.blob import Digest
+from sandboxd.model.blob import Digest, Fetched
 from sandboxd.model.job import blobs_of, is_to_store, size_of, uses_blobs
 from sandboxd.model.limits import DESCRIPTORS_PER_JOB_BLOBS
 from sandboxd.model.outcome import FileFault
@@ -188,7 +188,7 @@ def _open_all(blobs: HeldBlobs, fd_count: int) -> OpenedBlobs:
 def _content(held: Held) -> bytes:
     reader = held.read()
     try:
-        return b"".join(reader)
+        return Fetched(b"".join(reader))
     finally:
         reader.close()
 

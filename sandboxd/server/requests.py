@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from sandboxd.errors import JobError, Violation
-from sandboxd.server import blob_service, service
+from sandboxd.server import blob_service, job_service, sandbox_service, service
 from sandboxd.server.wire_blobs import MAX_PIECE_BYTES
 from sandboxd.server.wire_bytes import WHOLE_REQUEST, request_from
 
@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 ROOM_BYTES = 4096
 """For what is in a message beside its content."""
 BLOBS_FILE = blob_service.DESCRIPTOR.file.name
-SERVICES = {one.full_name: one for one in (service.DESCRIPTOR, blob_service.DESCRIPTOR)}
+QUESTIONS_OF_JOBS = {
+    method.input_type.full_name
+    for method in job_service.DESCRIPTOR.methods
+    if method.name != "StartJob"
+}
+SERVICES = {
+    one.full_name: one
+    for one in (
+        service.DESCRIPTOR,
+        blob_service.DESCRIPTOR,
+        job_service.DESCRIPTOR,
+        sandbox_service.DESCRIPTOR,
+    )
+}
 """Ours, by their full names."""
 
 
@@ -73,8 +86,9 @@ async def _read(kind: Descriptor, requests: AsyncIterator[bytes]) -> AsyncIterat
 
 
 def _message(kind: Descriptor, data: bytes) -> Any:  # noqa: ANN401 - any request
-    """Read a request; one about blobs needs no more than a piece does, and reading multiplies."""
+    """Read a request; one without a job needs no more than a piece does, and reading multiplies."""
     most = MAX_PIECE_BYTES + ROOM_BYTES
-    if kind.file.name == BLOBS_FILE and len(data) > most:
+    is_small = kind.file.name == BLOBS_FILE or kind.full_name in QUESTIONS_OF_JOBS
+    if is_small and len(data) > most:
         raise JobError(Violation(WHOLE_REQUEST, f"must have at most {most} bytes"))
     return request_from(kind, data)

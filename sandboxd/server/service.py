@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sandboxd.errors import HostError, JobError, RequestError, Violation
-from sandboxd.server import attaching, audit, calls, wire, wire_live
+from sandboxd.server import (
+    attaching,
+    audit,
+    batching,
+    calls,
+    grouping,
+    wire,
+    wire_batch,
+    wire_group,
+    wire_live,
+)
 from sandboxd.server.turns import Queueing
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
@@ -22,11 +33,11 @@ if TYPE_CHECKING:
     from sandboxd.server.turns import Turns
 
     AttachContext = grpc.aio.ServicerContext[pb.AttachRequest, pb.AttachResponse]
+    GroupContext = grpc.aio.ServicerContext[pb.RunGroupRequest, pb.RunGroupResponse]
     RunContext = grpc.aio.ServicerContext[pb.RunRequest, pb.RunResponse]
+    BatchContext = grpc.aio.ServicerContext[pb.RunBatchRequest, pb.RunBatchResponse]
     HostContext = grpc.aio.ServicerContext[pb.GetHostRequest, pb.GetHostResponse]
 
-LARGE_BYTES = 1 << 20
-"""A request above this is digested in a thread, so that nobody waits for it."""
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["RunnerService"]
 
 
@@ -39,6 +50,7 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         self._counts = counts
         self._calls: set[asyncio.Task[Any] | None] = set()
         self._cut_short = False
+        self._batches = batching.Batches()
 
     async def Run(self, request: pb.RunRequest, _context: RunContext) -> pb.RunResponse:  # noqa: N802
         """Run one job to its end; cancelling the call cancels the job, then frees its slot."""
@@ -59,15 +71,53 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
                 call.result = await attaching.attached(
                     lambda live: self._turns.run(job, calls.known(), queueing, live),
                     requests,
-                    context,
+                    context.write,
                     takes_input=takes_input,
                 )
+
+    async def RunGroup(  # noqa: N802
+        self, request: pb.RunGroupRequest, _context: GroupContext
+    ) -> pb.RunGroupResponse:
+        """Run several jobs joined by pipes; cancelling the call cancels them all."""
+        with self._until_cut_short():
+            known = calls.known()
+            group = wire_group.to_group(request, self._turns.host.ceilings.wall_time)
+            grouping.check(group, self._turns, known)
+            queueing = Queueing(size_bytes=request.ByteSize())
+            noted = [
+                await self._noted(index, member.job, one.job)
+                for index, (member, one) in enumerate(
+                    zip(request.members, group.members, strict=True)
+                )
+            ]
+            result = await grouping.run(group, self._turns, known, queueing, noted)
+            return wire_group.from_result(result)
+
+    async def RunBatch(self, request: pb.RunBatchRequest, context: BatchContext) -> None:  # noqa: N802
+        """Run one job over many cases; cancelling the call cancels those that run."""
+        with self._until_cut_short():
+            call, known = calls.current(), calls.known()
+            await _digest(pb.RunRequest(job=request.job), call)
+            batch = wire_batch.to_batch(request)
+            with self._batches.counted(known.tenant, batch.size_bytes):
+                with _in_request():
+                    self._admit(batch.common, call)
+                await batching.check_cases(batch, lambda job: self._turns.check(job, known))
+                await batching.run(batch, self._turns, call, known, context)
 
     async def GetHost(  # noqa: N802
         self, _request: pb.GetHostRequest, _context: HostContext
     ) -> pb.GetHostResponse:
         """Describe this host; needs no slot."""
         return wire.to_host_response(self._turns.host, self._counts())
+
+    async def _noted(self, index: int, asked: pb.Job, job: Job) -> calls.Call:
+        """Give what the audit notes of one of several jobs in a call."""
+        call = replace(calls.current(), case=index)
+        await _digest(pb.RunRequest(job=asked), call)
+        call.policy = job.policy
+        call.policy_digest = self._turns.host.policies[job.policy].digest
+        return call
 
     def cut_short(self) -> None:
         """Cancel every job that runs or waits; each call is answered that the server leaves."""
@@ -124,7 +174,7 @@ async def _digest(request: pb.RunRequest, call: calls.Call) -> None:
     """Note the digest of what is asked, if anybody reads the audit."""
     if not audit.is_on():
         return
-    if request.ByteSize() > LARGE_BYTES:
+    if request.ByteSize() > audit.LARGE_BYTES:
         call.job_digest = await asyncio.to_thread(audit.job_digest, request)
     else:
         call.job_digest = audit.job_digest(request)

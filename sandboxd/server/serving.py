@@ -27,14 +27,18 @@ from sandboxd.server.blob_service import BlobService
 from sandboxd.server.board import Counts
 from sandboxd.server.entrance import Entrance
 from sandboxd.server.job_blobs import JobBlobs
+from sandboxd.server.job_service import JobService
 from sandboxd.server.requests import SERVICES, ReadsRequests
+from sandboxd.server.sandbox_service import SandboxService
 from sandboxd.server.service import DESCRIPTOR, RunnerService
 from sandboxd.server.systemd import Manager
 from sandboxd.server.threads import Threads
 from sandboxd.server.tls import Certificates
 from sandboxd.server.turns import Turns
 from sandboxd.v1 import blob_service_pb2_grpc as blob_grpc
+from sandboxd.v1 import job_service_pb2_grpc as job_grpc
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
+from sandboxd.v1 import sandbox_service_pb2_grpc as sandbox_grpc
 
 if TYPE_CHECKING:
     import socket
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
+    from sandboxd.jobs.store import JobStore
     from sandboxd.runtime.supervisor import Supervisor
     from sandboxd.server.seat import Orders, Seat
     from sandboxd.server.tls import TlsFiles
@@ -92,6 +97,8 @@ class Server:
         seat: Seat | None = None,
         orders: Orders | None = None,
         blobs: BlobStore | None = None,
+        jobs: JobStore | None = None,
+        job_webhooks: Sequence[str] = (),
     ) -> None:
         """Take the addresses, and how long jobs may still run when the server leaves.
 
@@ -99,7 +106,8 @@ class Server:
         `manager` hears of each state. `waiting` is the manager's socket, in which clients wait when
         there is no server; while there is one, the unix addresses are links past it. `callers` is
         the file that says who may call; with `tls` all TCP is by TLS. `blobs` is where blobs are
-        kept, if they are. One of several workers has a
+        kept, if they are; `jobs` where jobs are, and `job_webhooks` below which addresses their
+        ends may be told. One of several workers has a
         `seat` among them, and listens where its parent's `orders` say rather than on `listen`.
         """
         self.addresses: tuple[str, ...] = ()
@@ -116,8 +124,13 @@ class Server:
         """The queue before the supervisor."""
         self._threads = Threads()
         self._blobs = BlobService(blobs, self._threads)
+        supervisor.has_blobs = blobs is not None
         turns = Turns(supervisor, self.admission, JobBlobs(blobs, self._threads))
         self._service = RunnerService(turns, self.counts)
+        self._sandboxes = SandboxService(supervisor, is_shared=seat is not None)
+        self._jobs = JobService(
+            jobs, self._threads, turns, job_webhooks, is_shared=seat is not None
+        )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # no stub has it
         self._tidying: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
@@ -141,6 +154,8 @@ class Server:
         self._server = grpc.aio.server(options=options, interceptors=(guard, ReadsRequests()))
         pb_grpc.add_RunnerServiceServicer_to_server(self._service, self._server)  # type: ignore[no-untyped-call]  # generated
         blob_grpc.add_BlobServiceServicer_to_server(self._blobs, self._server)  # type: ignore[no-untyped-call]  # generated
+        sandbox_grpc.add_SandboxServiceServicer_to_server(self._sandboxes, self._server)  # type: ignore[no-untyped-call]  # generated
+        job_grpc.add_JobServiceServicer_to_server(self._jobs, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
@@ -150,10 +165,12 @@ class Server:
         try:
             self.addresses = self._bind()
             await self._server.start()
+            await self._jobs.start(self._access.known_as)
             await self._entrance.open()
             if self._seat:
                 self._seat.attend(self._entrance.enter, self._hurry)
         except BaseException:
+            self._jobs.cut_short()
             await self._stop(None)
             raise
         beat = self._seat.beat(self._own_counts) if self._seat else self._manager.watch()
@@ -244,7 +261,8 @@ class Server:
         self._manager.tell("STOPPING=1", "STATUS=draining: admitted jobs end, new ones are refused")
         self._entrance.stop_inviting()
         await self._health.enter_graceful_shutdown()
-        ended = asyncio.ensure_future(self.admission.drain())
+        self._jobs.leave()
+        ended = asyncio.gather(self.admission.drain(), self._sandboxes.drain())
         hurried = asyncio.ensure_future(self._hurrying.wait())
         try:
             await asyncio.wait(
@@ -254,6 +272,8 @@ class Server:
             )
             if not ended.done():
                 self._service.cut_short()
+                self._sandboxes.cut_short()
+                self._jobs.cut_short()
                 await ended
             await self._stop(FAREWELL_SECONDS)
         finally:
@@ -261,6 +281,8 @@ class Server:
             hurried.cancel()
 
     async def _stop(self, farewell_seconds: float | None) -> None:
+        await self._sandboxes.close()
+        await self._jobs.close()
         await self._server.stop(farewell_seconds)
         if self._tidying:
             self._tidying.cancel()

@@ -30,8 +30,9 @@ IDLE_SECONDS = 60.0
 class Streams:
     """Counts what is on its way now, by tenant."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, what: str = "blobs") -> None:
+        """Begin with nothing; `what` is said to be on its way."""
+        self._what = what
         self._counts: Counter[str] = Counter()
         self._left: Counter[str] = Counter()
         """Calls that have ended for us, but whose end their callers do not take."""
@@ -48,8 +49,8 @@ class Streams:
         most = stream_count(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         if own >= MAX_STREAMS_OF_ONE or self._counts.total() >= most:
             busy = Busy(
-                f"cannot send or take more blobs at once: one caller has {MAX_STREAMS_OF_ONE} at "
-                f"most, all together {most}",
+                f"cannot send or take more {self._what} at once: one caller has "
+                f"{MAX_STREAMS_OF_ONE} at most, all together {most}",
                 RETRY_AFTER,
             )
             busy.reason = "STREAMS_EXHAUSTED"
@@ -74,7 +75,7 @@ class Streams:
         except TimeoutError:
             self._left[tenant] += 1
             context.add_done_callback(lambda _: _one_less(self._left, tenant))  # type: ignore[arg-type]  # the stub wants a class
-            text = f"cannot wait longer than {IDLE_SECONDS:g} s for the caller to take the blob"
+            text = f"cannot wait longer than {IDLE_SECONDS:g} s for the caller to take {self._what}"
             raise StreamIdle(text) from None
 
 

@@ -26,8 +26,9 @@ from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+    from sandboxd.jobs.store import JobStore
     from sandboxd.server.tls import TlsFiles
     from sandboxd.store.blobs import BlobStore
 
@@ -55,6 +56,9 @@ async def posted(
     callers: Path | None = None,
     tls: TlsFiles | None = None,
     blobs: BlobStore | None = None,
+    *,
+    jobs: JobStore | None = None,
+    job_webhooks: Sequence[str] = (),
     **settings: Any,
 ) -> AsyncIterator[Post]:
     """Serve on a unix socket and on TCP while the context lasts."""
@@ -62,7 +66,15 @@ async def posted(
     host = probe_host(Settings(**settings))
     file = str(callers) if callers else None
     supervisor = Supervisor(host)
-    server = Server(supervisor, listen, callers=file, tls=tls, blobs=blobs)
+    server = Server(
+        supervisor,
+        listen,
+        callers=file,
+        tls=tls,
+        blobs=blobs,
+        jobs=jobs,
+        job_webhooks=job_webhooks,
+    )
     async with supervisor, server:
         yield Post(server, supervisor, *server.addresses)
 

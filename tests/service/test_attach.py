@@ -20,6 +20,7 @@ from sandboxd.model.limits import MIB, Limits
 from sandboxd.model.outcome import Exited, LimitExceeded, NotStarted, Signaled
 from sandboxd.server import attaching
 from sandboxd.v1 import runner_service_pb2 as pb
+from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,6 +41,10 @@ FLOOD = ("sh", "-c", "echo begun; cat /dev/zero")
 async def client(post: Post) -> AsyncIterator[Client]:
     async with Client(post.unix) as client:
         yield client
+
+
+def rpc_of(client: Client) -> Any:
+    return pb_grpc.RunnerServiceStub(client.channel).Attach  # type: ignore[no-untyped-call]  # generated
 
 
 async def until(program: Attached, text: bytes) -> bytes:
@@ -99,7 +104,7 @@ async def test_an_input_of_the_job_itself_needs_no_more(client: Client) -> None:
 async def test_the_end_of_requests_is_the_end_of_input(post: Post) -> None:
     async with Client(post.unix) as client:
         requests = iter([first(argv=["cat"]), pb.AttachRequest(stdin=b"x")])
-        answers = [answer async for answer in client.open("Attach", None, requests)]
+        answers = [answer async for answer in client.open(rpc_of(client), None, requests)]
     assert [answer.WhichOneof("event") for answer in answers] == ["started", "output", "ended"]
     assert answers[-1].ended.outcome.exited.exit_code == 0
 
@@ -302,7 +307,7 @@ async def test_attach_invalid_argument_names_what_is_wrong_and_kills(
             await asyncio.sleep(PATIENCE)
 
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        _ = [answer async for answer in client.open("Attach", None, said())]
+        _ = [answer async for answer in client.open(rpc_of(client), None, said())]
     error = client.error_of(caught.value)
     assert isinstance(error, JobError)
     assert isinstance(error, RequestError) or field.startswith("job.")
@@ -336,7 +341,7 @@ async def test_attach_deadline_exceeded_for_who_sends_no_job(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attaching, "FIRST_SECONDS", 0.2)
-    call = client.open("Attach", None)
+    call = client.open(rpc_of(client), None)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert isinstance(client.error_of(caught.value), StreamIdle)

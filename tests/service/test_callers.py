@@ -61,8 +61,18 @@ FOR_RUNNERS = {
     "admin": REFUSED,
     "both": WITHOUT_BLOBS,
 }
+JOBS = "/sandboxd.v1.JobService/"
+WITHOUT_JOBS = (Code.FAILED_PRECONDITION, "JOBS_OFF")  # as above
+FOR_STARTERS = {**FOR_RUNNERS, "runner": WITHOUT_JOBS, "both": WITHOUT_JOBS}
 TABLE: dict[str, dict[str, tuple[Code, str]]] = {
     RUN: {
+        "nobody": NOBODY,
+        "stranger": STRANGER,
+        "runner": THROUGH,
+        "admin": REFUSED,
+        "both": THROUGH,
+    },
+    f"{RUN}Batch": {
         "nobody": NOBODY,
         "stranger": STRANGER,
         "runner": THROUGH,
@@ -75,6 +85,11 @@ TABLE: dict[str, dict[str, tuple[Code, str]]] = {
     f"{BLOBS}DownloadBlob": FOR_RUNNERS,
     f"{BLOBS}ListBlobs": FOR_RUNNERS,
     f"{BLOBS}DeleteBlob": FOR_RUNNERS,
+    f"{JOBS}StartJob": FOR_STARTERS,
+    f"{JOBS}GetJob": FOR_STARTERS,
+    f"{JOBS}ListJobs": FOR_STARTERS,
+    f"{JOBS}WatchJob": FOR_STARTERS,
+    f"{JOBS}CancelJob": FOR_STARTERS,
     "/grpc.health.v1.Health/Check": FOR_ALL,
     "/grpc.health.v1.Health/List": FOR_NOBODY,
     "/grpc.health.v1.Health/Watch": FOR_ALL,

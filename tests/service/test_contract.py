@@ -9,11 +9,13 @@ import grpc
 import pytest
 
 from sandboxd.v1 import blob_service_pb2 as blob_pb
+from sandboxd.v1 import job_service_pb2 as job_pb
 from sandboxd.v1 import runner_service_pb2 as pb
 
 SERVICES = (
     pb.DESCRIPTOR.services_by_name["RunnerService"],
     blob_pb.DESCRIPTOR.services_by_name["BlobService"],
+    job_pb.DESCRIPTOR.services_by_name["JobService"],
 )
 HERE = Path(__file__).parent
 PROTOS = HERE.parent.parent / "protos"

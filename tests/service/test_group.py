@@ -17,6 +17,7 @@ from sandboxd.model.job import InputFile, Job, OutputPath
 from sandboxd.model.limits import Limits
 from sandboxd.model.outcome import Exited, LimitExceeded, Signaled
 from sandboxd.v1 import runner_service_pb2 as pb
+from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,6 +49,10 @@ DIALOGUE = Group(
 async def client(post: Post) -> AsyncIterator[Client]:
     async with Client(post.unix) as client:
         yield client
+
+
+def rpc_of(client: Client) -> Any:
+    return pb_grpc.RunnerServiceStub(client.channel).RunGroup  # type: ignore[no-untyped-call]  # generated
 
 
 async def test_two_programs_talk(client: Client) -> None:
@@ -94,7 +99,7 @@ async def test_descriptors_default_to_output_and_input(client: Client) -> None:
         ],
         pipes=[pb.GroupPipe(writer=pb.PipeEnd(member="a"), reader=pb.PipeEnd(member="b"))],
     )
-    call = client.open("RunGroup", None, request)
+    call = client.open(rpc_of(client), None, request)
     response = await call
     assert response.results[1].response.stdout.data == b"word\n"
 
@@ -222,7 +227,7 @@ async def test_run_group_invalid_argument_names_each_field(
 ) -> None:
     fields, wanted = WRONG[case]
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await client.open("RunGroup", None, pb.RunGroupRequest(**fields))
+        await client.open(rpc_of(client), None, pb.RunGroupRequest(**fields))
     error = client.error_of(caught.value)
     assert isinstance(error, JobError)
     assert [violation.field for violation in error.violations] == wanted

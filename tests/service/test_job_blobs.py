@@ -330,3 +330,14 @@ async def test_a_job_that_is_cancelled_lets_go_of_its_blobs(
                 await asyncio.sleep(0)
             call.cancel()
             await eventually(lambda: not in_use(store, digest))
+
+
+async def test_many_blobs_are_bounded_as_blobs_however_many_there_are(client: Client) -> None:
+    pieces = [bytes([n]) * (5 * MIB) for n in range(18)]
+    digests = [await client.blobs.put(piece) for piece in pieces]
+    result = await client.run(
+        ["sh", "-c", "cat f* | wc -c"],
+        files=tuple(InputFile(f"f{n:02}", digest) for n, digest in enumerate(digests)),
+        limits=Limits(memory_bytes=512 * MIB, scratch_bytes=200 * MIB),
+    )
+    assert result.stdout.data == b"%d\n" % (18 * 5 * MIB)
