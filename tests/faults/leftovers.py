@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from house import House
 
 
+LOOKS = 5
+
+
 class Holdings(NamedTuple):
     """Everything that a fault could leave behind."""
 
@@ -57,6 +60,18 @@ def holdings(house: House) -> Holdings:
             name for name in os.listdir(tempfile.gettempdir()) if name.startswith("sandboxd")
         ),
     )
+
+
+def at_rest(house: House) -> Holdings:
+    """Give what is held once some looks in a row agree: a zygote closes behind its answer."""
+    looks = [holdings(house)]
+
+    def is_still() -> bool:
+        looks.append(holdings(house))
+        return looks[-LOOKS:] == [looks[-1]] * LOOKS
+
+    eventually(is_still, 20, lambda: changes(looks[-2], looks[-1]))
+    return looks[-1]
 
 
 def settled(house: House, before: Holdings) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import broken
 import pytest
 from house import SLOWNESS, SPIN, House, eventually
-from leftovers import children_of, holdings, kill, settled, zygote_of
+from leftovers import at_rest, children_of, kill, settled, zygote_of
 from post import PATIENCE, request, stub_of
 
 from sandboxd.errors import HostError, SandboxdError, StageError
@@ -104,7 +104,7 @@ def all_descriptors() -> list[int]:
 def test_a_daemon_without_descriptors_says_so_and_recovers(own_house: House) -> None:
     other = own_house.start("/bin/sh", "-c", "echo; exec sleep 300")
     other.wait_for()
-    before = holdings(own_house)
+    before = at_rest(own_house)
     fine = []
     for left in range(24):
         with few_descriptors(left):
@@ -128,7 +128,7 @@ def says_descriptors(error: SandboxdError) -> bool:
 
 def test_a_program_whose_filter_asks_is_never_judged_without_descriptors(own_house: House) -> None:
     assert own_house.output("/bin/echo", "done", policy="strict") == "done\n"
-    before = holdings(own_house)
+    before = at_rest(own_house)
     for left in range(24):
         with few_descriptors(left):
             result = answer(own_house, "/bin/echo", "done", policy="strict")
@@ -151,7 +151,7 @@ def test_a_limit_holds_that_was_not_looked_at_for_want_of_a_descriptor(own_house
 
 
 def test_a_limit_too_low_for_one_more_sandbox_is_refused_beforehand(own_house: House) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     with bounded(0, resource.RLIMIT_NOFILE, SPARE_DESCRIPTORS + DESCRIPTORS_PER_SANDBOX - 1):
         refused = attempt(own_house)
     assert isinstance(refused, HostError)
@@ -173,7 +173,7 @@ def test_where_blobs_are_kept_their_descriptors_are_kept_free(own_house: House) 
 
 @pytest.mark.parametrize("left", [0, 1, 2, 4, 6, 9])
 def test_a_zygote_without_descriptors_is_named_or_replaced(own_house: House, left: int) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     zygote = zygote_of(own_house)
     number = len(os.listdir(f"/proc/{zygote}/fd")) + left
     with bounded(zygote, resource.RLIMIT_NOFILE, number):
@@ -185,7 +185,7 @@ def test_a_zygote_without_descriptors_is_named_or_replaced(own_house: House, lef
 
 @pytest.mark.parametrize("left", [0, 1, 2, 3])
 def test_a_launcher_without_descriptors_is_named_or_replaced(own_house: House, left: int) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     launcher = own_house.launcher()
     number = len(os.listdir(f"/proc/{launcher}/fd")) + left
     with bounded(launcher, resource.RLIMIT_NOFILE, number):
@@ -202,7 +202,7 @@ def test_a_launcher_without_descriptors_is_named_or_replaced(own_house: House, l
 
 
 def test_a_zygote_without_processes_says_so_and_recovers(own_house: House) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     with bounded(zygote_of(own_house), resource.RLIMIT_NPROC, 0):
         for _ in range(3):
             refused = attempt(own_house)
@@ -219,7 +219,7 @@ def test_a_zygote_without_processes_says_so_and_recovers(own_house: House) -> No
 def test_an_init_that_cannot_start_the_program_says_why(
     own_house: House, fail: Callable[[str], None], bound: str, name: str
 ) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     fail(f"scratch_size:{bound}")
     refused = attempt(own_house)
     assert isinstance(refused, StageError), refused
@@ -230,7 +230,7 @@ def test_an_init_that_cannot_start_the_program_says_why(
 
 
 def test_a_launcher_without_processes_says_so_and_recovers(own_house: House) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     with bounded(own_house.launcher(), resource.RLIMIT_NPROC, 0):
         kill(zygote_of(own_house))
         for _ in range(3):
@@ -244,7 +244,7 @@ def test_a_launcher_without_processes_says_so_and_recovers(own_house: House) -> 
 def test_a_daemon_that_cannot_start_another_launcher_says_so_and_recovers(
     own_house: House,
 ) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     with bounded(0, resource.RLIMIT_NPROC, 1):
         kill(own_house.launcher())
         for _ in range(3):
@@ -274,7 +274,7 @@ def starved(limit: str, value: int) -> tuple[int, str, list[str]]:
 
 @pytest.mark.parametrize("value", [8, 12, 16, 40, 79])
 def test_a_start_with_few_descriptors_is_refused_in_one_line(house: House, value: int) -> None:
-    before = holdings(house)
+    before = at_rest(house)
     code, output, complaints = starved("RLIMIT_NOFILE", value)
     assert (code, output) == (125, "")
     (line,) = complaints
@@ -284,7 +284,7 @@ def test_a_start_with_few_descriptors_is_refused_in_one_line(house: House, value
 
 
 def test_a_start_without_processes_is_refused_in_one_line(house: House) -> None:
-    before = holdings(house)
+    before = at_rest(house)
     code, output, complaints = starved("RLIMIT_NPROC", 1)
     assert (code, output) == (125, "")
     (line,) = complaints
@@ -298,7 +298,7 @@ def test_a_start_without_processes_is_refused_in_one_line(house: House) -> None:
 
 
 def test_memory_that_the_daemon_cannot_have_is_named(own_house: House) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     with bounded(0, resource.RLIMIT_FSIZE, 1000):  # what a memfd may hold, too
         refused = attempt(own_house)
     assert isinstance(refused, HostError | StageError), refused
@@ -339,7 +339,7 @@ def test_no_room_for_the_locks_of_host_ids_is_refused_at_the_start(
     if house.host.id_mode is not IdMode.RANGE:
         pytest.skip("without a range there are no locks")
     monkeypatch.setattr(hostids, "LOCK_PLACE", f"{full.path}/ids-{{uid}}")
-    before = holdings(house)
+    before = at_rest(house)
     with pytest.raises(HostError) as refused, House():
         pass
     assert "No space left" in str(refused.value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import broken
 import pytest
 from house import SLOWNESS, House, descendants, eventually, seconds
-from leftovers import children_of, holdings, kill, settled, zygote_of
+from leftovers import at_rest, children_of, kill, settled, zygote_of
 
 from sandboxd.errors import SandboxdError, StageError
 from sandboxd.model.limits import Limits
@@ -78,7 +78,7 @@ def sleeping(house: House) -> Running:
 
 
 def test_a_hung_zygote_fails_its_jobs_and_is_replaced(own_house: House) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     zygote = zygote_of(own_house)
     running = sleeping(own_house)
     with stopped(zygote):
@@ -96,14 +96,14 @@ def test_a_hung_zygote_fails_its_jobs_and_is_replaced(own_house: House) -> None:
 
 
 def test_a_hung_launcher_keeps_no_zygote_from_working(own_house: House) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     with stopped(own_house.launcher()):
         assert own_house.run("/bin/true").ending == Exited(0)
     settled(own_house, before)
 
 
 def test_a_hung_launcher_is_replaced_when_it_is_needed(own_house: House) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     launcher = own_house.launcher()
     zygote = zygote_of(own_house)
     with stopped(launcher):
@@ -117,7 +117,7 @@ def test_a_hung_launcher_is_replaced_when_it_is_needed(own_house: House) -> None
 
 
 def test_leaving_waits_for_no_hung_helper(house: House) -> None:
-    before = holdings(house)
+    before = at_rest(house)
     for helper_of in (House.launcher, zygote_of):
         own = House()
         own.__enter__()
@@ -131,7 +131,7 @@ def test_leaving_waits_for_no_hung_helper(house: House) -> None:
 def test_an_init_that_hangs_is_killed_and_ends_nothing_wrongly(
     own_house: House, first: int
 ) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     zygote = zygote_of(own_house)
     limits = Limits(wall_time=seconds(SHORT))
     running = own_house.start("/bin/sh", "-c", f"echo; sleep 0.3; exit {first}", limits=limits)
@@ -153,7 +153,7 @@ def test_an_init_that_hangs_is_killed_and_ends_nothing_wrongly(
 def test_a_stage_that_never_ends_is_our_fault_and_its_sandbox_killed(
     own_house: House, fail: Callable[[str], None], stage: str
 ) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     other = sleeping(own_house)
     fail(f"{stage}:{broken.HANG}")
     broken.forget_tapes(own_house)
@@ -171,7 +171,7 @@ def test_a_stage_that_never_ends_is_our_fault_and_its_sandbox_killed(
 def test_a_root_that_is_never_finished_is_our_fault_and_its_zygote_killed(
     own_house: House, fail: Callable[[str], None]
 ) -> None:
-    before = holdings(own_house)
+    before = at_rest(own_house)
     launcher = own_house.launcher()
     fail(f"root_files:{broken.HANG}")
     broken.forget_tapes(own_house)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from house import PATIENCE, House, eventually
-from leftovers import children_of, holdings, kill, settled, zygote_of
+from leftovers import at_rest, children_of, kill, settled, zygote_of
 from load import short, tasks
 
 from sandboxd.errors import HostError, SandboxdError, StageError
@@ -73,7 +73,7 @@ def test_jobs_under_way_end_right_or_by_a_named_fault_when_a_helper_is_killed(
 ) -> None:
     print(f"seed {SEED}")  # noqa: T201 - what a failure is repeated with
     chance = random.Random(SEED)  # noqa: S311 - no secret
-    before = holdings(own_house)
+    before = at_rest(own_house)
     ends: Counter[str] = Counter()
     for _ in range(-(-ROUNDS // 3)):
         under_way = [(task, start(own_house, task)) for task in tasks(chance)]
@@ -91,7 +91,7 @@ def test_jobs_under_way_end_right_or_by_a_named_fault_when_a_helper_is_killed(
 def test_all_helpers_killed_at_once_and_while_they_start_are_replaced(own_house: House) -> None:
     print(f"seed {SEED}")  # noqa: T201 - what a failure is repeated with
     chance = random.Random(SEED)  # noqa: S311 - no secret
-    before = holdings(own_house)
+    before = at_rest(own_house)
     for _ in range(-(-ROUNDS // 4)):
         under_way = [(task, start(own_house, task)) for task in tasks(chance)]
         for kind in chance.choices(["launcher", "zygote", "init"], k=3):
@@ -108,7 +108,7 @@ def test_all_helpers_killed_at_once_and_while_they_start_are_replaced(own_house:
 
 
 def test_a_launcher_is_replaced_where_jobs_share_the_id_of_their_daemon(house: House) -> None:
-    before = holdings(house)
+    before = at_rest(house)
     with House(Settings(id_mode=IdMode.SINGLE, cgroup=Rung.NONE)) as own:
         for _ in range(3):
             kill(own.launcher())
@@ -120,7 +120,7 @@ def test_an_init_that_is_killed_at_its_birth_leaves_all_others_alone(own_house: 
     place = own_house.supervisor._tree.unified  # noqa: SLF001 - nobody else knows it
     if place is None:
         pytest.skip(f"on rung {own_house.host.cgroup_rung} an init is not born in its cgroup")
-    before = holdings(own_house)
+    before = at_rest(own_house)
     zygote = zygote_of(own_house)
     other = own_house.start("/bin/sh", "-c", "echo; exec sleep 300")
     other.wait_for()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from house import House
-from leftovers import holdings, settled
+from leftovers import at_rest, settled
 
 from sandboxd.errors import HostError
 from sandboxd.model.limits import MIB, Limits
@@ -55,7 +55,7 @@ def test_a_service_without_memory_blames_no_job_that_kept_its_limit(
     limits = Limits(memory_bytes=256 * MIB)
     with own:
         assert own.evaluate(hungry, limits=limits) == f"{60 << 20}\n"
-        before = holdings(own)
+        before = at_rest(own)
         narrow.limit(16 * MIB)
         with pytest.raises(HostError) as refused:
             own.evaluate(hungry, limits=limits)

@@ -19,7 +19,7 @@ import broken
 import grpc
 import pytest
 from house import House, descendants, eventually
-from leftovers import holdings, kill, name_of, settled, zygote_of
+from leftovers import at_rest, kill, name_of, settled, zygote_of
 from post import PATIENCE, refusal, stub_of
 
 from sandboxd import plan
@@ -109,7 +109,7 @@ def attempt(house: House, job: Job) -> tuple[RunResult | SandboxdError, bytes]:
 @pytest.fixture
 def mended(house: House) -> Iterator[None]:
     """See to it, after a test, that the next job is fine and nothing else is left."""
-    before = holdings(house)
+    before = at_rest(house)
     yield
     broken.forget_tapes(house)
     result, output = attempt(house, JOB)
@@ -198,7 +198,7 @@ def test_a_start_without_a_root_is_refused_and_leaves_nothing(
     house: House, fail: Callable[[str], None], place: str
 ) -> None:
     _, operation = stage_of(house, place)
-    before = holdings(house)
+    before = at_rest(house)
     fail(place)
     with pytest.raises((HostError, StageError)) as refused, House():
         pass
@@ -300,7 +300,7 @@ def test_a_launcher_that_cannot_enter_is_refused_and_leaves_nothing(
 ) -> None:
     if house.host.id_mode is not IdMode.RANGE:
         pytest.skip("one's own id can always be mapped")
-    before = holdings(house)
+    before = at_rest(house)
     fail("outer_namespace")
     with pytest.raises(HostError) as refused, House():
         pass

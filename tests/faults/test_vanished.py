@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from house import SLOWNESS, House, eventually
-from leftovers import holdings, settled, zygote_of
+from leftovers import at_rest, settled, zygote_of
 
 from sandboxd.errors import StageError
 from sandboxd.host import probe_host
@@ -57,7 +57,7 @@ def test_no_program_runs_where_a_cgroup_vanished_before_it(
     own_house: House, hierarchy: str
 ) -> None:
     place = path_in(own_house, hierarchy)
-    before = holdings(own_house)
+    before = at_rest(own_house)
     zygote = zygote_of(own_house)
     os.kill(zygote, signal.SIGSTOP)
     try:
@@ -84,7 +84,7 @@ if V1:
         own_house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         place = path_in(own_house, "pids")
-        before = holdings(own_house)
+        before = at_rest(own_house)
         monkeypatch.setattr(sandbox, "REMOVE_PATIENCE", 0.5 * SLOWNESS)
         running = own_house.start("/bin/sh", "-c", "echo; sleep 0.3; exit 3")
         running.wait_for()
@@ -104,7 +104,7 @@ if V1:
         own_house: House, hierarchy: str
     ) -> None:
         place = path_in(own_house, hierarchy)
-        before = holdings(own_house)
+        before = at_rest(own_house)
         other = own_house.start("/bin/sh", "-c", "echo; exec sleep 300")
         other.wait_for()
         theirs = set(sandboxes_in(place))
