@@ -100,6 +100,14 @@ def _batch(results: dict[str, Any]) -> Iterator[Figure]:
             yield Figure(f"{way} ÷ bare jobs", "≥ 0.9", found, ratio >= LEAST_OF_BARE)
 
 
+def _live(results: dict[str, Any]) -> Iterator[Figure]:
+    what = f"{results['lines']} lines between two programs of a group ÷ plain pipes outside"
+    yield _ratio(what, results["over_outside"]["group"], 2)
+    for way, stream in results["streams"].items():
+        what = f"memory grown by {results['streamed_mib']} MiB that stream {way}"
+        yield _at_most(what, stream["grown_mib"], 32, "MiB")
+
+
 def _slowdown(results: dict[str, Any]) -> Iterator[Figure]:
     for work, most in (("computing", 1.01), ("compiling C++", 1.03)):
         for clock, row in results["works"][work].items():
@@ -151,6 +159,7 @@ READERS: dict[str, Callable[[dict[str, Any]], Iterable[Figure]]] = {
     "latency": _latency,
     "load": _load,
     "batch": _batch,
+    "live": _live,
     "exactness": _exactness,
     "slowdown": _slowdown,
     "fence": _fence,

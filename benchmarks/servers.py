@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from sandboxd.v1 import runner_service_pb2 as pb
 
 PROGRAM = "/bin/true"
 PATIENCE = timedelta(seconds=20)
+CREDENTIALS = struct.Struct("3i")
 METHOD = "/sandboxd.v1.RunnerService/Run"
 OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 """Else all channels of a process share one connection."""
@@ -89,6 +91,14 @@ def serving(*options: str) -> Iterator[tuple[str, str]]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
+
+
+def pid_of(unix: str) -> int:
+    """Tell the process that listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(unix.removeprefix("unix:"))
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+        return int(CREDENTIALS.unpack(credentials)[0])
 
 
 def _await_answer(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROW = struct.Struct("<QQQIB3x")
 """Position, offset in its stream, nanoseconds, length, stream."""
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 256 << 10
 """Read at a time."""
 BATCH_ROWS = 4096
 MAX_PIECE_BYTES = 64 << 10

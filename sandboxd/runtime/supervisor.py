@@ -47,7 +47,7 @@ from sandboxd.runtime.run import NO_WIRES, Run
 from sandboxd.runtime.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from sandboxd.host import Host
@@ -194,6 +194,7 @@ class Supervisor:
         learner: Learner | None = None,
         blob_fds: Mapping[str, int] | None = None,
         wires: Mapping[int, int] = NO_WIRES,
+        processors: tuple[int, ...] = (),
     ) -> RunResult:
         """Run one job to its end in a fresh sandbox, of which nothing runs when this returns.
 
@@ -203,6 +204,7 @@ class Supervisor:
         `blob_fds` are descriptors of the blobs that the job is given, by SHA-256; None where no
         blobs are kept.
         `wires` are descriptors of ours, the caller's to close, that the program gets by number.
+        `processors` are those to run on, as `shared_processors` gives them; else it gets its own.
         Cancelling this kills the job at once.
 
         Raises:
@@ -222,12 +224,14 @@ class Supervisor:
             policy_fd, filter_bytes = self._filter(policy)
         judge = learner.judge if learner else None
         asked = time.monotonic_ns()
-        processors = await self._processors.take(count, exclusive=job.exclusive_cpus)
+        taken: tuple[int, ...] = ()
+        if not processors:
+            taken = processors = await self._processors.take(count, exclusive=job.exclusive_cpus)
         waited = time.monotonic_ns() - asked
         began += waited  # that was no part of the set-up
         queue_time += timedelta(microseconds=waited // 1000)
         try:
-            plan = plan_run(job, self.host, processors, filter_bytes, kind)
+            plan = plan_run(job, self.host, processors[:count], filter_bytes, kind)
             for is_last in (False, True):
                 try:
                     sandbox = await self._pool.take(plan.sandbox)
@@ -252,9 +256,23 @@ class Supervisor:
                     await self._pool.flush()  # those that stand ready may be as lost
             raise AssertionError  # the last attempt returns or raises
         finally:
-            self._processors.give_back(processors)
+            self._processors.give_back(taken)
             if live is not None:
                 live.finish()
+
+    @asynccontextmanager
+    async def shared_processors(self, jobs: Iterable[Job]) -> AsyncIterator[tuple[int, ...]]:
+        """Have processors that some jobs share: as many as one of them may use at the most.
+
+        For jobs that wait for one another: to wake a program on another processor takes the kernel
+        several times as long as on the one where its partner has just gone to sleep.
+        """
+        counts = (processor_count_for(check_job(job, self.host)) for job in jobs)
+        processors = await self._processors.take(max(counts))
+        try:
+            yield processors
+        finally:
+            self._processors.give_back(processors)
 
     @asynccontextmanager
     async def lasting(self, template: Job) -> AsyncIterator[Lasting]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,12 @@ async def run(
 
     """
     jobs = [member.job for member in group.members]
-    async with turns.taken(jobs, known, queueing) as turn:
+    async with AsyncExitStack() as stack:
+        turn = await stack.enter_async_context(turns.taken(jobs, known, queueing))
+        processors: tuple[int, ...] = ()
+        if group.pipes:
+            sharing = turns.supervisor.shared_processors(jobs)
+            processors = await stack.enter_async_context(sharing)
 
         async def run_member(index: int, live: Live, wires: Mapping[int, int]) -> RunResult:
             opened, call = turn.opened[index], member_calls[index]
@@ -65,6 +71,7 @@ async def run(
                     blob_fds=opened.fds,
                     live=live,
                     wires=wires,
+                    processors=processors,
                 )
                 return call.result
 

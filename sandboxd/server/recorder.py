@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GATHER_SECONDS = 0.01
 """From a write to the next one."""
-HIGH_BYTES = 4 << 20
+HIGH_BYTES = 1 << 20
 
 
 class Recorder:

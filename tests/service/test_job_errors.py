@@ -261,6 +261,29 @@ async def test_a_caller_leaves_as_much_room_as_its_jobs_take(tmp_path: Path) -> 
         await stub.StartJob(asked("StartJob"), **as_("b"))
 
 
+async def test_callers_take_turns_however_many_jobs_each_has_waiting(tmp_path: Path) -> None:
+    async with guarded(tmp_path, row("many"), row("few"), slot_count=1) as stub:
+        sleep = pb.StartJobRequest(job=runner_pb.Job(argv=["sleep", marker()]))
+        blocker = (await stub.StartJob(sleep, **as_("many"))).job
+        while blocker.state != pb.JOB_STATE_RUNNING:
+            blocker = (await stub.GetJob(asked("GetJob", blocker.id), **as_("many"))).job
+        started = [
+            ((await stub.StartJob(asked("StartJob"), **as_(name))).job, name)
+            for name in ("many",) * 8 + ("few",) * 2
+        ]
+        assert [job.queue_position for job, name in started if name == "few"] == [1, 3]
+        end = pb.CancelJobRequest(id=blocker.id, cancel={"signal": "KILL"})
+        await stub.CancelJob(end, **as_("many"))
+        starts = []
+        for job, name in started:
+            await _rest(aiter(stub.WatchJob(asked("WatchJob", job.id), **as_(name))))
+            ended = (await stub.GetJob(asked("GetJob", job.id), **as_(name))).job
+            starts.append((ended.start_time.ToNanoseconds(), name))
+        order = [name for _, name in sorted(starts)]
+        assert order.index("few") <= 2
+        assert [n for n, name in enumerate(order) if name == "few"][1] <= 4
+
+
 async def test_watch_job_resource_exhausted_when_too_many_watch(tmp_path: Path) -> None:
     async with guarded(tmp_path, row("many"), row("other"), slot_count=1) as stub:
         job = runner_pb.Job(argv=["sh", "-c", f"echo said; exec sleep {marker()}"])
