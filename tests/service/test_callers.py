@@ -64,6 +64,11 @@ FOR_RUNNERS = {
 JOBS = "/sandboxd.v1.JobService/"
 WITHOUT_JOBS = (Code.FAILED_PRECONDITION, "JOBS_OFF")  # as above
 FOR_STARTERS = {**FOR_RUNNERS, "runner": WITHOUT_JOBS, "both": WITHOUT_JOBS}
+WRONG = (Code.INVALID_ARGUMENT, "INVALID_REQUEST")  # as above
+FOR_TALKERS = {**FOR_RUNNERS, "runner": WRONG, "both": WRONG}
+SANDBOXES = "/sandboxd.v1.SandboxService/"
+NO_SANDBOX = (Code.NOT_FOUND, "SANDBOX_UNKNOWN")  # as above
+FOR_OWNERS = {**FOR_RUNNERS, "runner": NO_SANDBOX, "both": NO_SANDBOX}
 TABLE: dict[str, dict[str, tuple[Code, str]]] = {
     RUN: {
         "nobody": NOBODY,
@@ -79,6 +84,17 @@ TABLE: dict[str, dict[str, tuple[Code, str]]] = {
         "admin": REFUSED,
         "both": THROUGH,
     },
+    "/sandboxd.v1.RunnerService/Attach": FOR_TALKERS,
+    f"{RUN}Group": FOR_TALKERS,
+    f"{SANDBOXES}CreateSandbox": {**FOR_RUNNERS, "runner": OK, "both": OK},
+    f"{SANDBOXES}GetSandbox": FOR_OWNERS,
+    f"{SANDBOXES}ListSandboxes": {**FOR_RUNNERS, "runner": OK, "both": OK},
+    f"{SANDBOXES}DeleteSandbox": FOR_OWNERS,
+    f"{SANDBOXES}PauseSandbox": FOR_OWNERS,
+    f"{SANDBOXES}ResumeSandbox": FOR_OWNERS,
+    f"{SANDBOXES}Exec": FOR_TALKERS,
+    f"{SANDBOXES}WriteFiles": FOR_OWNERS,
+    f"{SANDBOXES}ReadFiles": FOR_OWNERS,
     GET_HOST: FOR_CALLERS,
     f"{BLOBS}FindMissingBlobs": FOR_RUNNERS,
     f"{BLOBS}UploadBlob": FOR_RUNNERS,
