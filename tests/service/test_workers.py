@@ -264,7 +264,8 @@ async def test_a_killed_worker_is_replaced_and_the_others_go_on(tmp_path: Path) 
             assert two.workers & before == before - {victim}
             answer = await both.stubs[0].Run(request("true"))  # by a new connection
             assert answer.outcome.exited.exit_code == 0
-            assert "worker 0 serves again" in (tmp_path / "log").read_text()
+            log = tmp_path / "log"
+            await eventually(lambda: "worker 0 serves again" in log.read_text())
             await both.jobs[1].end()
 
 
