@@ -65,7 +65,8 @@ if [ "$(id -u)" != 0 ] && systemd-run --user --scope --quiet -p Delegate=yes tru
 fi
 
 echo "== a server"
-"${prefix[@]}" "$python" -m sandboxd serve --listen "$address" >"$scratch/log" 2>&1 &
+"${prefix[@]}" "$python" -m sandboxd serve --listen "$address" --blobs "$scratch/blobs" --slots 4 \
+  >"$scratch/log" 2>&1 &
 server=$!
 await ask
 cat "$scratch/host"
@@ -83,11 +84,14 @@ kill -TERM "$caller" # and with its caller, the job
 wait "$caller" 2>/dev/null || true
 await woken
 
-for example in judge ci snippets; do
+run_example() {
   echo
-  echo "== examples/$example"
-  "$python" "examples/$example/$example.py" "$address" || fail "examples/$example exited with $?"
-done
+  echo "== examples/$*"
+  "$python" "examples/$1" "$address" "${@:2}" || fail "examples/$1 exited with $?"
+}
+run_example judge/judge.py --problem neighbours --problem guess
+run_example ci/ci.py
+run_example snippets/snippets.py
 
 stop_server
 echo

@@ -41,6 +41,15 @@ HOST_CEILINGS = {"memory_bytes": "the host's memory", "cpu_count": "the host's p
 """Ceilings that a host takes from itself rather than from the table; see `probe_host`."""
 
 EXACTNESS = """\
+## Whose limits they are
+
+- A job of `Run` or `StartJob`, a case of a batch and a member of a group each have their own.
+- A live job (`Attach`) has its own, too. As its output is not kept, `output_bytes` is not limited
+  unless it is set.
+- In a sandbox that stays limits are of all together that runs in it, as they are of all processes
+  of a job. `cpu_time` is the host's ceiling unless set, and ends the sandbox. Each program of
+  `Exec` has its own `wall_time`, `output_bytes` and `stop_on_output`, and none unless set.
+
 ## Processors of its own
 
 `exclusive_cpus` is a switch of the job: no other job of this daemon runs on its `cpu_count`
@@ -49,8 +58,8 @@ run there, and two processors may be the threads of one core.
 
 - A job that cannot have them yet waits, and the wait is `queue_time`. It claims as many as it
   needs: nobody who comes later is put there, so it waits for no job but those that came before
-  it, at the most for their `wall_time`. Jobs that come later wait only where they need what is
-  claimed.
+  it, at the most for their `wall_time`, and for sandboxes that stay until these end. Jobs that
+  come later wait only where they need what is claimed.
 - Nobody holds a processor while he waits, so no two jobs can wait for one another.
 - A job may have all processors for itself; then everybody else waits until it has ended. An
   operator who does not want that keeps some back: `shared_cpu_count` (docs/operating.md). More

@@ -48,10 +48,15 @@ export HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis PYTHONDONTWRITEBYTECODE=
 failed=()
 for lane in "${lanes[@]}"; do
   echo "== tests/$lane"
-  zygote=compiled
-  [ "$lane" = sandbox-python ] && zygote=python # the same tests of what serves without a compiler
+  zygote=compiled only=()
+  if [ "$lane" = sandbox-python ]; then # what serves without a compiler; the rest it cannot change
+    zygote=python
+    for file in weak_hosts rungs density toolchains probe exclusive pool; do
+      only+=(--ignore "tests/sandbox/test_$file.py")
+    done
+  fi
   SANDBOXD_TEST_ZYGOTE=$zygote "${prefix[@]}" \
-    .venv/bin/python -m pytest -p no:cacheprovider "tests/${lane%-python}" "$@" ||
+    .venv/bin/python -m pytest -p no:cacheprovider "tests/${lane%-python}" "${only[@]}" "$@" ||
     failed+=("$lane")
 done
 if [ "${#failed[@]}" -gt 0 ]; then
