@@ -132,8 +132,9 @@ def test_an_init_that_is_killed_at_its_birth_leaves_all_others_alone(own_house: 
         future = start(own_house, task)
         eventually(partial(killers_in, place, known))
         (killer,) = killers_in(place, known)
+        killer_fd = os.open(killer, os.O_WRONLY | os.O_CLOEXEC)  # while it is there for sure
         os.kill(zygote, signal.SIGCONT)
-        kill_who_comes(killer, future)
+        kill_who_comes(killer_fd, future)
         ends[kind_of_end(task, future)] += 1
     print(f"at birth: {dict(ends)}")  # noqa: T201 - the figures of a long run
     assert set(ends) <= {"right", "our fault: SANDBOX_LOST", "our fault: STAGE_FAILED"}
@@ -149,12 +150,11 @@ def killers_in(place: str, known: set[str]) -> list[str]:
     return [path for path in new if os.path.exists(path)]
 
 
-def kill_who_comes(killer: str, future: Future[RunResult]) -> None:
+def kill_who_comes(killer_fd: int, future: Future[RunResult]) -> None:
     """Kill whatever enters a cgroup, from its first moment, until the cgroup is gone."""
-    fd = os.open(killer, os.O_WRONLY | os.O_CLOEXEC)
     try:
         with suppress(OSError):  # ENODEV
             while not future.done():
-                os.write(fd, b"1")
+                os.write(killer_fd, b"1")
     finally:
-        os.close(fd)
+        os.close(killer_fd)
