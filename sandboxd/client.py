@@ -8,17 +8,22 @@ inside. A program that fails or overruns a limit is a result, not an exception.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import grpc
-from google.rpc.status_pb2 import Status
 
-from sandboxd.errors import HostError, JobError, Violation
+from sandboxd.connection import (
+    OPTIONS,
+    Ended,
+    Tls,
+    credentials_of,
+    error_of,
+    metadata_for,
+    seconds,
+)
+from sandboxd.errors import JobError, Violation
 from sandboxd.model.job import InputFile, Job, Network, OutputPath, Terminal
 from sandboxd.server import wire
-from sandboxd.server.addresses import UNIX, host_of, is_loopback
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
@@ -37,14 +42,7 @@ if TYPE_CHECKING:
     from sandboxd.sandboxes import Sandboxes, SyncSandboxes
     from sandboxd.stored_jobs import Jobs, SyncJobs
 
-OPTIONS = (
-    ("grpc.use_local_subchannel_pool", 1),  # a connection of its own: each has one worker
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.enable_http_proxy", 0),  # a sandbox server is reached directly
-)
-
-DETAILS = "grpc-status-details-bin"
+__all__ = ["Client", "JobFields", "SyncClient", "Tls"]
 
 
 class JobFields(TypedDict, total=False):
@@ -66,31 +64,6 @@ class JobFields(TypedDict, total=False):
     secret_env: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """What a client needs for TLS, in PEM."""
-
-    ca: bytes | None = None
-    """The authorities that may vouch for the server; unset: those that gRPC trusts."""
-    certificate: bytes | None = None
-    """Our own, where the server asks for one."""
-    key: bytes | None = field(default=None, repr=False)
-
-    @classmethod
-    def from_files(
-        cls, ca: str | None = None, certificate: str | None = None, key: str | None = None
-    ) -> Self:
-        """Read the files that are named.
-
-        Raises:
-            OSError: one cannot be read.
-
-        """
-        ours, theirs = (certificate, key), ca
-        content = [None if path is None else Path(path).read_bytes() for path in (theirs, *ours)]
-        return cls(ca=content[0], certificate=content[1], key=content[2])
-
-
 class Client:
     """Calls a server from asyncio: `async with Client("unix:/path") as client: ...`.
 
@@ -107,14 +80,14 @@ class Client:
         """
         self._address = address
         self._tls = tls
-        self._metadata = _credentials(address, token, tls)
+        self._metadata = metadata_for(address, token, tls)
 
     async def __aenter__(self) -> Self:
         """Open the channel; the connection is made by the first call."""
         self.channel: Any = (
             grpc.aio.insecure_channel(self._address, options=OPTIONS)
             if self._tls is None
-            else grpc.aio.secure_channel(self._address, _channel_of(self._tls), options=OPTIONS)
+            else grpc.aio.secure_channel(self._address, credentials_of(self._tls), options=OPTIONS)
         )
         self._stub: Any = pb_grpc.RunnerServiceStub(self.channel)  # type: ignore[no-untyped-call]  # generated
         return self
@@ -240,18 +213,18 @@ class Client:
 
     def open(self, rpc: Any, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
         """Begin a call of any rpc, and give it as gRPC does; for this package."""
-        return rpc(*requests, timeout=_seconds(timeout), metadata=self._metadata)
+        return rpc(*requests, timeout=seconds(timeout), metadata=self._metadata)
 
     def error_of(self, error: grpc.aio.AioRpcError) -> Exception:
         """Give what is raised for an error of gRPC; for this package."""
-        return _error_of(error, self._address)
+        return error_of(error, self._address)
 
     async def call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
         """Call any rpc of one answer, `request` being a message or pieces; for this package."""
         try:
-            return await rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
+            return await rpc(request, timeout=seconds(timeout), metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            raise _error_of(error, self._address) from None
+            raise error_of(error, self._address) from None
 
     async def receive(
         self,
@@ -260,12 +233,12 @@ class Client:
         timeout: timedelta | None,
     ) -> AsyncGenerator[Any, None]:
         """Call any rpc of many answers, and give them as they come; for this package."""
-        call = rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
+        call = rpc(request, timeout=seconds(timeout), metadata=self._metadata)
         try:
             async for answer in call:
                 yield answer
         except grpc.aio.AioRpcError as error:
-            raise _error_of(error, self._address) from None
+            raise error_of(error, self._address) from None
         finally:
             call.cancel()
 
@@ -277,14 +250,14 @@ class SyncClient:
         """Take the server's address, and what shows it who we are; as `Client`, errors too."""
         self._address = address
         self._tls = tls
-        self._metadata = _credentials(address, token, tls)
+        self._metadata = metadata_for(address, token, tls)
 
     def __enter__(self) -> Self:
         """Open the channel; the connection is made by the first call."""
         self.channel: Any = (
             grpc.insecure_channel(self._address, options=OPTIONS)
             if self._tls is None
-            else grpc.secure_channel(self._address, _channel_of(self._tls), options=OPTIONS)
+            else grpc.secure_channel(self._address, credentials_of(self._tls), options=OPTIONS)
         )
         self._stub: Any = pb_grpc.RunnerServiceStub(self.channel)  # type: ignore[no-untyped-call]  # generated
         return self
@@ -374,11 +347,11 @@ class SyncClient:
 
     def open(self, rpc: Any, timeout: timedelta | None, *requests: Any) -> Any:  # noqa: ANN401 - gRPC's call
         """Begin a call of any rpc, and give it as gRPC does; for this package."""
-        return rpc(*requests, timeout=_seconds(timeout), metadata=self._metadata)
+        return rpc(*requests, timeout=seconds(timeout), metadata=self._metadata)
 
-    def error_of(self, call: _Ended) -> Exception:
+    def error_of(self, call: Ended) -> Exception:
         """Give what is raised for a call that ended with an error; for this package."""
-        return _error_of(call, self._address)
+        return error_of(call, self._address)
 
     def receive(
         self,
@@ -387,32 +360,24 @@ class SyncClient:
         timeout: timedelta | None,
     ) -> Generator[Any, None, None]:
         """Call any rpc of many answers, and give them as they come; for this package."""
-        call = rpc(request, timeout=_seconds(timeout), metadata=self._metadata)
+        call = rpc(request, timeout=seconds(timeout), metadata=self._metadata)
         try:
             yield from call
         except grpc.RpcError:
-            raise _error_of(call, self._address) from None
+            raise error_of(call, self._address) from None
         finally:
             call.cancel()
 
     def call(self, rpc: Any, request: Any, timeout: timedelta | None) -> Any:  # noqa: ANN401 - any rpc
         """Call any rpc of one answer, `request` being a message or pieces; for this package."""
-        call = rpc.future(request, timeout=_seconds(timeout), metadata=self._metadata)
+        call = rpc.future(request, timeout=seconds(timeout), metadata=self._metadata)
         try:
             return call.result()
         except grpc.RpcError:
-            raise _error_of(call, self._address) from None
+            raise error_of(call, self._address) from None
         except BaseException:  # the caller leaves, by Ctrl-C say: its job must not go on
             call.cancel()
             raise
-
-
-class _Ended(Protocol):
-    """A call that ended with an error, of either kind of channel."""
-
-    def code(self) -> grpc.StatusCode: ...
-    def details(self) -> str | None: ...
-    def trailing_metadata(self) -> Any: ...  # noqa: ANN401 - each channel has its own type
 
 
 def _job(argv: Sequence[str], fields: JobFields) -> Job:
@@ -423,45 +388,3 @@ def _job(argv: Sequence[str], fields: JobFields) -> Job:
 
 def _as_job(job: Job | Sequence[str]) -> Job:
     return job if isinstance(job, Job) else _job(job, {})
-
-
-def _credentials(address: str, token: str | None, tls: Tls | None) -> tuple[tuple[str, str], ...]:
-    """Give the metadata that show who we are; a token never travels in the clear."""
-    if token is None:
-        return ()
-    if tls is None and not address.startswith(UNIX) and not is_loopback(host_of(address)):
-        raise HostError(
-            "TOKEN_IN_CLEAR",
-            f"cannot send a token to {address} without TLS: everybody on the way could read it",
-            "give `tls`, on the command line --ca",
-        )
-    if not token.isascii() or not token.isprintable():  # else gRPC fails at each call
-        text = "cannot send this token: it has characters that no token has"
-        raise HostError("TOKEN_INVALID", text, "give it as `sandboxd token` printed it")
-    return (("authorization", f"Bearer {token}"),)
-
-
-def _channel_of(tls: Tls) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
-
-
-def _seconds(timeout: timedelta | None) -> float | None:
-    return None if timeout is None else timeout.total_seconds()
-
-
-def _error_of(call: _Ended, address: str) -> Exception:
-    """Give the error that a call ended with; without details it is gRPC's own."""
-    code, message = call.code(), call.details() or ""
-    for key, value in call.trailing_metadata() or ():
-        if key == DETAILS and isinstance(value, bytes):
-            return wire.error_from(Status.FromString(value))
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return TimeoutError("cannot wait longer for the answer: the timeout passed")
-    # INTERNAL is gRPC's word for a connection that breaks while it still sends.
-    if code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}:
-        return HostError(
-            "UNREACHABLE",
-            f"cannot reach a sandboxd server at {address}: {message}",
-            "start one there with `sandboxd serve`, or correct the address",
-        )
-    return wire.error_from(Status(code=code.value[0], message=message))

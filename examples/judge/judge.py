@@ -1,169 +1,183 @@
-"""An online judge's round: compiles C++ solutions in sandboxes and runs each on all tests.
+"""A judge: compiles solutions in sandboxes, runs them on tests, and says what each deserves.
 
     python examples/judge/judge.py unix:/run/user/1000/sandboxd.sock
 
-Exits with 1 when a solution does not get the verdict that it deserves.
+Exits with 1 when a solution does not get the verdict that its problem.toml declares.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from problem import Test, tests
+from checking import Checker
+from kinds import KINDS, Trial
+from languages import LANGUAGES, MIB, CompileError, compiled, missing_languages
+from problems import Grade, Problem, Test, load_all, make_tests
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from verdicts import Run, Verdict
 
 import sandboxd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MIB = 1 << 20
-COMPILER_LIMITS = sandboxd.Limits(
-    cpu_time=timedelta(seconds=20), memory_bytes=512 * MIB, process_count=64
-)
-SOLUTION_LIMITS = sandboxd.Limits(
-    cpu_time=timedelta(seconds=2), wall_time=timedelta(seconds=10), memory_bytes=64 * MIB
-)
-
-
-class Verdict(Enum):
-    """What a judge says, worded as usual."""
-
-    ACCEPTED = "accepted"
-    WRONG_ANSWER = "wrong answer"
-    TIME_LIMIT = "time limit"
-    MEMORY_LIMIT = "memory limit"
-    OUTPUT_LIMIT = "output limit"
-    RUNTIME_ERROR = "runtime error"
-
-
-EXPECTED = {
-    "correct": Verdict.ACCEPTED,
-    "wrong": Verdict.WRONG_ANSWER,
-    "looping": Verdict.TIME_LIMIT,
-    "memory_hog": Verdict.MEMORY_LIMIT,
-    "crashing": Verdict.RUNTIME_ERROR,
-}
-OF_LIMIT = {
-    "cpu_time": Verdict.TIME_LIMIT,
-    "wall_time": Verdict.TIME_LIMIT,
-    "memory_bytes": Verdict.MEMORY_LIMIT,
-    "output_bytes": Verdict.OUTPUT_LIMIT,
-}
+PROBLEMS = Path(__file__).with_name("problems")
+NEEDED_SLOTS = 3
+"""A communication problem runs three programs at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One solution on one test."""
+    """What one solution got."""
 
-    test: Test
+    solution: Path
+    deserved: Grade
     verdict: Verdict
-    usage: sandboxd.Usage
+    points: float
+    runs: dict[Test, Run]
+    note: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it got what it deserves."""
+        return (self.verdict, self.points) == self.deserved
 
 
-async def compile_solution(client: sandboxd.Client, source: str) -> bytes:
-    """Compile one solution in a sandbox and bring the program out."""
-    result = await client.run(
-        ["g++", "-std=c++17", "-O2", "-o", "solution", "solution.cpp"],
-        files=(sandboxd.InputFile("solution.cpp", source.encode()),),
-        outputs=(sandboxd.OutputPath("solution"),),
-        limits=COMPILER_LIMITS,
+def total(problem: Problem, tests: Sequence[Test], runs: dict[Test, Run]) -> tuple[Verdict, float]:
+    """Give the verdict of the first test that is not accepted, and the points of all subtasks."""
+    points = sum(
+        subtask.points * min(_scores(subtask.name, tests, runs)) for subtask in problem.subtasks
     )
-    if result.ending != sandboxd.Exited(0) or result.files[0].content is None:
-        log = result.stderr.data.decode(errors="replace")
-        raise SystemExit(f"cannot compile: {result.ending}, {result.files}\n{log}")
-    return result.files[0].content
-
-
-async def run_test(client: sandboxd.Client, program: bytes, test: Test) -> Judged:
-    """Run a compiled solution on one test, in a sandbox of its own."""
-    result = await client.run(
-        ["./solution"],
-        files=(sandboxd.InputFile("solution", program, executable=True),),
-        stdin=test.stdin,
-        limits=SOLUTION_LIMITS,
+    refused = (
+        runs[test].verdict
+        for test in tests
+        if test in runs and runs[test].verdict is not Verdict.OK
     )
-    return Judged(test, verdict_of(result, test), result.usage)
+    verdicts = sorted(refused, key=lambda verdict: verdict is Verdict.PC)  # a failure says more
+    return next(iter(verdicts), Verdict.OK), round(points, 2)
 
 
-def verdict_of(result: sandboxd.RunResult, test: Test) -> Verdict:
-    """Judge one run: by how it ended, then by what it wrote."""
-    match result.ending:
-        case sandboxd.Exited(0):
-            right = result.stdout.data.split() == test.answer.split()
-            return Verdict.ACCEPTED if right else Verdict.WRONG_ANSWER
-        case sandboxd.LimitExceeded(limit):
-            return OF_LIMIT.get(limit, Verdict.RUNTIME_ERROR)
-        case _:
-            return Verdict.RUNTIME_ERROR
+def _scores(subtask: str, tests: Sequence[Test], runs: dict[Test, Run]) -> list[float]:
+    """Give the scores of a subtask's tests; one that was left out, behind a failure, has none."""
+    return [runs[test].score if test in runs else 0.0 for test in tests if test.subtask == subtask]
 
 
-async def judge(
-    client: sandboxd.Client, source: str, problem_tests: Sequence[Test]
-) -> list[Judged]:
-    """Compile a solution once, then run it on all tests at once; the server queues what it must."""
-    program = await compile_solution(client, source)
-    return await asyncio.gather(*(run_test(client, program, test) for test in problem_tests))
+class Judge:
+    """Judges solutions at a server, a few at a time."""
+
+    def __init__(self, client: sandboxd.Client, parallel_count: int) -> None:
+        """Take the client, and how many solutions may be under way."""
+        self._client = client
+        self._places = asyncio.Semaphore(parallel_count)
+
+    async def judge_problem(self, problem: Problem, suffixes: Sequence[str]) -> list[Judged]:
+        """Judge all solutions of a problem that are written in these languages."""
+        async with self._places:
+            tests = await make_tests(self._client, problem)
+            program = problem.program and await compiled(self._client, problem.program)
+        checker = Checker(self._client, problem.checker, program)
+        return await asyncio.gather(
+            *(
+                self._judge(problem, checker, tests, solution)
+                for solution in problem.solutions
+                if solution.suffix in suffixes
+            )
+        )
+
+    async def _judge(
+        self, problem: Problem, checker: Checker, tests: Sequence[Test], solution: Path
+    ) -> Judged:
+        deserved = problem.solutions[solution]
+        async with self._places:
+            try:
+                program = await compiled(self._client, solution)
+                runs = await KINDS[problem.kind](Trial(problem, checker, program), tests)
+            except CompileError as error:
+                return Judged(solution, deserved, Verdict.CE, 0.0, {}, str(error))
+            except sandboxd.StageError as error:  # not the solution's fault: it is judged again
+                return Judged(solution, deserved, Verdict.JE, 0.0, {}, str(error))
+        verdict, points = total(problem, tests, runs)
+        judged = ((test, runs[test]) for test in tests if test in runs)
+        notes = (f"{test.name}: {run.note}" for test, run in judged if run.verdict is verdict)
+        return Judged(solution, deserved, verdict, points, runs, next(notes, ""))
 
 
-def verdict_of_all(runs: Sequence[Judged]) -> Verdict:
-    """Give the verdict of the first test that is not accepted."""
-    refused = (run.verdict for run in runs if run.verdict is not Verdict.ACCEPTED)
-    return next(refused, Verdict.ACCEPTED)
-
-
-def print_table(rounds: dict[str, list[Judged]]) -> None:
+def print_table(problem: Problem, judged: Sequence[Judged]) -> None:
     """Print a row a solution, with the most that one of its runs took."""
-    table = Table(title="Largest sum of neighbours", title_justify="left", box=SIMPLE)
-    for heading in ("solution", "verdict", "since test"):
+    title = f"{problem.title} ({problem.name}, {problem.kind})"
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for heading in ("solution", "verdict"):
         table.add_column(heading)
-    for heading in ("accepted", "CPU time", "memory"):
+    for heading in ("points", "tests", "CPU time", "memory"):
         table.add_column(heading, justify="right")
-    for name, runs in rounds.items():
-        verdict = verdict_of_all(runs)
-        counts = Counter(run.verdict for run in runs)
-        refused = (run.test.name for run in runs if run.verdict is not Verdict.ACCEPTED)
-        cpu_time = max(run.usage.cpu_time for run in runs)
-        memory = max(run.usage.peak_memory_bytes for run in runs)
+    for one in judged:
+        usages = [run.usage for run in one.runs.values()] or [sandboxd.Usage()]
+        cpu_time = max(usage.cpu_time for usage in usages)
+        memory = max(usage.peak_memory_bytes for usage in usages)
         table.add_row(
-            name,
-            f"[{'green' if verdict is Verdict.ACCEPTED else 'red'}]{verdict.value}",
-            next(refused, ""),
-            f"{counts[Verdict.ACCEPTED]}/{len(runs)}",
+            one.solution.name,
+            f"[{'green' if one.is_right else 'red'}]{one.verdict.value}",
+            f"{one.points:g}",
+            str(len(one.runs)),
             f"{cpu_time / timedelta(milliseconds=1):.0f} ms",
             f"{memory / MIB:.1f} MiB",
         )
     Console().print(table)
 
 
-async def main() -> int:
-    """Judge every solution, all at the same time, and compare with what each deserves."""
-    parser = argparse.ArgumentParser(description="Judge the solutions beside this file.")
-    parser.add_argument("address", help="of a sandboxd server: unix:PATH or HOST:PORT")
-    address = parser.parse_args().address
-    directory = Path(__file__).parent / "solutions"
-    sources = {name: (directory / f"{name}.cpp").read_text() for name in EXPECTED}
-    problem_tests = tests()
-    async with sandboxd.Client(address) as client:
-        answers = await asyncio.gather(
-            *(judge(client, source, problem_tests) for source in sources.values())
-        )
-    rounds = dict(zip(sources, answers, strict=True))
-    print_table(rounds)
-    surprises = [name for name in rounds if verdict_of_all(rounds[name]) is not EXPECTED[name]]
-    for name in surprises:
-        print(f"{name} should have got: {EXPECTED[name].value}")
+async def judge_all(options: argparse.Namespace, problems: Sequence[Problem]) -> list[Judged]:
+    """Judge everything once; print a table a problem."""
+    async with sandboxd.Client(options.address) as client:
+        missing = await missing_languages(client)
+        for suffix, why in missing.items():
+            print(f"SKIPPED: all solutions in {suffix}, as the server has no {why}")
+        suffixes = [s for s in options.language or LANGUAGES if s not in missing]
+        judge = Judge(client, options.parallel)
+        found: list[Judged] = []
+        for problem, task in [
+            (problem, asyncio.create_task(judge.judge_problem(problem, suffixes)))
+            for problem in problems
+        ]:
+            judged = await task
+            print_table(problem, judged)
+            found += judged
+    return found
+
+
+def main() -> int:
+    """Judge as often as asked, and compare with what each solution deserves."""
+    parser = argparse.ArgumentParser(description="Judge the solutions of the problems beside it.")
+    parser.add_argument("address", help="of a sandboxd server that keeps blobs")
+    parser.add_argument("--problems", type=Path, default=PROBLEMS, help="their directory")
+    parser.add_argument("--problem", action="append", default=[], help="only this one; repeat")
+    parser.add_argument("--language", action="append", choices=LANGUAGES, help="only this; repeat")
+    parser.add_argument("--parallel", type=int, default=4, help="solutions at once (4)")
+    parser.add_argument("--rounds", type=int, default=1, help="how often (once)")
+    options = parser.parse_args()
+    problems = load_all(options.problems, options.problem)
+    surprises = 0
+    for number in range(options.rounds):
+        judged = asyncio.run(judge_all(options, problems))
+        again = [one for one in judged if one.verdict is Verdict.JE]
+        if again:
+            names = ", ".join(str(one.solution.relative_to(options.problems)) for one in again)
+            print(f"{len(again)} to be judged again: {names}")
+        wrong = [one for one in judged if not one.is_right]
+        for one in wrong:
+            name = one.solution.relative_to(options.problems)
+            print(f"{name} deserves {one.deserved}, and got {Grade(one.verdict, one.points)}")
+            print(f"    {one.note}")
+        print(f"round {number + 1}: {len(judged)} solutions, {len(wrong)} surprises")
+        surprises += len(wrong)
     return 1 if surprises else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(asyncio.run(main()))
+    raise SystemExit(main())

@@ -108,7 +108,8 @@ def _fields(options: Mapping[str, Any]) -> BatchFields:
 
 def _row(name: str, answer: Answer) -> Row:
     """Give what the table says of a case."""
-    from sandboxd.model.batch import Fault, Skipped  # noqa: PLC0415 - `--help` must stay fast
+    from sandboxd.model.batch import Skipped  # noqa: PLC0415 - `--help` must stay fast
+    from sandboxd.model.outcome import Fault  # noqa: PLC0415 - the same
 
     if isinstance(answer, Fault):
         return (name, f"fault: {answer.reason}", "", "", "")

@@ -78,16 +78,17 @@ def print_policy(policy: Policy, instruction_count: int) -> None:
 
 def print_sandboxes(sandboxes: Iterable[SandboxInfo]) -> None:
     """Print one line a sandbox."""
-    table = Table("made", "state", "ends if unused")
-    for name in ("cpu time", "peak memory"):
-        table.add_column(name, justify="right")
+    table = Table(box=None)  # the ids leave no room for lines
+    table.add_column("made", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("cpu", justify="right")
+    table.add_column("peak", justify="right")
     table.add_column("labels", overflow="fold")
     table.add_column("id", no_wrap=True)  # whole, to be copied
     for sandbox in sandboxes:
         table.add_row(
-            _local(sandbox.create_time),
+            sandbox.create_time.astimezone().strftime("%m-%d %H:%M"),
             _state(sandbox),
-            _local(sandbox.idle_expire_time),
             f"{sandbox.usage.cpu_time.total_seconds():.1f} s",
             decimal(sandbox.usage.peak_memory_bytes),
             Text(_labels(sandbox)),
@@ -123,8 +124,9 @@ def print_sandbox(sandbox: SandboxInfo) -> None:
 
 
 def _state(sandbox: SandboxInfo) -> str:
-    running = f"{sandbox.running_count} running" if sandbox.running_count else "idle"
-    return f"paused, {running}" if sandbox.paused else running
+    if sandbox.paused:
+        return "paused"
+    return f"{sandbox.running_count} running" if sandbox.running_count else "idle"
 
 
 def _labels(sandbox: SandboxInfo) -> str:

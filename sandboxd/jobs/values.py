@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from sandboxd.model.stored import Fault, JobState, Webhook
+    from sandboxd.model.outcome import Fault
+    from sandboxd.model.stored import JobState, Webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

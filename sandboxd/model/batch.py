@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sandboxd.errors import JobError, Violation
 from sandboxd.model.limits import ROWS, Limits
-from sandboxd.model.outcome import Exited, RunResult
+from sandboxd.model.outcome import Exited, Fault, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,17 +57,6 @@ class SkipCause(Enum):
 
     RULE = "rule"
     WALL_TIME = "wall_time"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a case did not run by no fault of its own; what an error says."""
-
-    reason: str
-    """UPPER_SNAKE."""
-    message: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    """Remedy, stage, errno, detail: what there is."""
 
 
 @dataclass(frozen=True, slots=True)

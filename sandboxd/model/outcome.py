@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from sandboxd.model.signals import signal_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sandboxd.model.blob import Digest
     from sandboxd.model.limits import Limits
 
@@ -163,6 +165,17 @@ class RunResult:
     def usage(self) -> Usage:
         """What the job used."""
         return self.outcome.usage
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a job did not run, or not to its end, by no fault of its program; what an error says."""
+
+    reason: str
+    """UPPER_SNAKE."""
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Remedy, stage, errno, detail: what there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sandboxd.model.outcome import Outcome
+    from sandboxd.model.outcome import Fault, Outcome
 
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_REQUEST_ID_BYTES = 128
@@ -45,15 +45,6 @@ class JobState(IntEnum):
     def is_over(self) -> bool:
         """Whether nothing of it changes any more."""
         return self > JobState.RUNNING
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a job did not run, or not to its end."""
-
-    reason: str
-    message: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sandboxd.errors import PreconditionError, SandboxdError, StageError
+from sandboxd.errors import Busy, PreconditionError, SandboxdError, SandboxLost, StageError
 from sandboxd.model.job import WORKSPACE
 from sandboxd.model.tape import encoded
 from sandboxd.plan import files_tape, outputs_wanted
@@ -34,10 +34,15 @@ if TYPE_CHECKING:
 
 MAX_PROGRAMS = 64
 """At once in one sandbox; init has no room for more."""
+RETRY_AFTER = timedelta(seconds=1)
 WORK_PATIENCE = 30.0
 """Seconds that init may take to write or find files."""
 FREEZE_PATIENCE = 2.0
 """Seconds in which the kernel stops all processes of a sandbox."""
+MAX_REPORTS = 64
+"""Of one program that nobody has taken; each may hold a descriptor."""
+ENDS = frozenset({"ended", "not_started", "undone"})
+"""Reports after which init has nothing more of a program."""
 
 
 class SandboxEnded(SandboxdError):  # noqa: N818 - what happened, as a word
@@ -60,6 +65,8 @@ class Lasting:
         self._numbers = 0
         self._seats: dict[int, _Seat] = {}
         self._runs: dict[int, Run] = {}
+        self._given: set[int] = set()
+        """Programs that init has, those too that are being killed and nobody waits for."""
         self._reader: asyncio.Task[None] | None = None
         self._deadlines = Deadlines(
             replace(plan.limits, wall_time=None),
@@ -88,15 +95,20 @@ class Lasting:
         Cancelling this kills it, with all of its session.
 
         Raises:
-            PreconditionError: so many run already (EXECS_FULL), or it is paused (SANDBOX_PAUSED).
+            Busy: so many run already (reason EXECS_FULL).
+            PreconditionError: it is paused (SANDBOX_PAUSED).
             SandboxEnded: the sandbox is no more.
             StageError: a step of starting it failed; nothing of it runs.
 
         """
         self._check()
-        if len(self._runs) >= MAX_PROGRAMS:
-            text = f"cannot run another program here: {MAX_PROGRAMS} run already"
-            raise PreconditionError("EXECS_FULL", "sandbox", text, "wait until one has ended")
+        if len(self._given) >= MAX_PROGRAMS:
+            busy = Busy(
+                f"cannot run another program here: {MAX_PROGRAMS} run already, or are being killed",
+                RETRY_AFTER,
+            )
+            busy.reason = "EXECS_FULL"
+            raise busy
         seat = self._seat()
         run = Run(
             seat,
@@ -117,7 +129,8 @@ class Lasting:
         finally:
             if not run.is_over:
                 seat.kill_program()
-            del self._runs[seat.number], self._seats[seat.number]
+            del self._runs[seat.number]
+            self._leave(seat)
             live.finish()
 
     @property
@@ -158,13 +171,20 @@ class Lasting:
 
     async def pause(self) -> None:
         """Stop all processes where they are; returns when they stand."""
-        if self._sandbox.freeze(is_frozen=True):
-            async with asyncio.timeout(FREEZE_PATIENCE):
-                while not self._sandbox.is_frozen():  # noqa: ASYNC110 - only the kernel knows
-                    await asyncio.sleep(0.001)
-        else:
-            self._sandbox.send("all", int(signal.SIGSTOP))
         self.is_paused = True
+        try:
+            if self._sandbox.freeze(is_frozen=True):
+                async with asyncio.timeout(FREEZE_PATIENCE):
+                    while not self._sandbox.is_frozen():  # noqa: ASYNC110 - only the kernel knows
+                        await asyncio.sleep(0.001)
+            else:
+                self._sandbox.send("all", int(signal.SIGSTOP))
+        except BaseException as error:
+            self.resume()
+            if isinstance(error, TimeoutError):
+                text = f"some process did not stop within {FREEZE_PATIENCE:g} s"
+                raise StageError("pause", errno.EBUSY, text) from error
+            raise
 
     def resume(self) -> None:
         """Let them go on."""
@@ -200,6 +220,11 @@ class Lasting:
         """Send init a word."""
         self._sandbox.send(name, *fields, fds=fds)
 
+    def give(self, number: int, *fields: Any, fds: dict[str, int]) -> None:  # noqa: ANN401
+        """Give init a program."""
+        self._sandbox.send("exec", number, *fields, fds=fds)
+        self._given.add(number)
+
     def lose(self) -> None:
         """End it because init does not do what it is told."""
         self.end("its init did not answer in time")
@@ -211,6 +236,10 @@ class Lasting:
         seat = _Seat(self, self._numbers)
         self._seats[self._numbers] = seat
         return seat
+
+    def _leave(self, seat: _Seat) -> None:
+        del self._seats[seat.number]
+        seat.close()
 
     def _check(self) -> None:
         if self.cause:
@@ -242,7 +271,7 @@ class Lasting:
             self.lose()
             raise SandboxEnded(f"cannot go on: {self.cause}") from error
         finally:
-            del self._seats[seat.number]
+            self._leave(seat)
         if message.name == "failed":
             raise StageError(*message.expect(str, int, str))
         return found.taken
@@ -252,15 +281,19 @@ class Lasting:
         try:
             while True:
                 message = await self._sandbox.receive()
-                number = message.fields[0] if message.fields else None
-                seat = self._seats.get(number) if isinstance(number, int) else None
+                number = message.fields[0] if message.fields else 0
+                number = number if isinstance(number, int) else 0
+                seat = self._seats.get(number)
                 if message.name == "failed":
                     message.close()
                     return
+                if message.name in ENDS:
+                    self._given.discard(number)
                 if seat is None:  # it has left
                     message.close()
                     continue
                 seat.put(message)
+                await asyncio.sleep(0)  # its turn to take it: no descriptors gather here
         except (Closed, ProtocolError, OSError):
             pass
         finally:
@@ -289,7 +322,16 @@ class _Seat:
 
     def put(self, message: Message | None) -> None:
         """Take a report, or that there are no more."""
+        if message is not None and self._reports.qsize() >= MAX_REPORTS:
+            message.close()
+            raise ProtocolError("more reports than anybody waits for")
         self._reports.put_nowait(message)
+
+    def close(self) -> None:
+        """Let go of reports that nobody will take."""
+        while not self._reports.empty():
+            if (message := self._reports.get_nowait()) is not None:
+                message.close()
 
     def limit(self, _: object) -> None:
         """Do nothing: the sandbox has its limits."""
@@ -298,7 +340,7 @@ class _Seat:
         """Give init the program."""
         _, _, program_tape, _, terminal, _ = fields
         self._kills_before = self._lasting.usage().oom_kill_count
-        self._lasting.send("exec", self.number, program_tape, terminal, fds=fds)
+        self._lasting.give(self.number, program_tape, terminal, fds=fds)
 
     async def receive(self) -> Message:
         """Wait for the next report of this program."""
@@ -314,9 +356,13 @@ class _Seat:
         return Message("failed", (stage, number, detail), {})
 
     def kill_program(self) -> None:
-        """Kill all processes of its session."""
-        with suppress(StageError):
+        """Kill all processes of its session; where init takes no more words, the whole sandbox."""
+        try:
             self._lasting.send("end", self.number)
+        except SandboxLost:
+            pass
+        except StageError:
+            self._lasting.lose()
 
     def signal_program(self, _: int, signal_number: int) -> None:
         """Send a signal to its process group."""

@@ -44,8 +44,8 @@ class Started(Protocol):
 class Live:
     """What a run is given to be talked to; good for one run.
 
-    What is said before the program has started waits for that; what is said after its end, or when
-    it never starts, is dropped.
+    What is said before the program has started waits for that, of each word the latest; what is
+    said after its end, or when it never starts, is dropped.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Live:
         self._program: Started | None = None
         self._feed: Feed | None = None
         self._is_over = False
-        self._held_back: list[Callable[[Started], None]] = []
+        self._held_back: dict[str, Callable[[Started], None]] = {}
         self._changed = asyncio.Event()
         self._cancelling: asyncio.TimerHandle | None = None
 
@@ -85,23 +85,23 @@ class Live:
 
     def signal(self, number: int) -> None:
         """Send a signal to the program's process group."""
-        self._say(lambda program: program.signal(number))
+        self._say(f"signal {number}", lambda program: program.signal(number))
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the program's terminal its size."""
-        self._say(lambda program: program.resize(rows, columns))
+        self._say("resize", lambda program: program.resize(rows, columns))
 
     def pause_output(self, *, is_paused: bool) -> None:
         """Leave output in its pipes, so that the program waits; or take it again."""
-        self._say(lambda program: program.pause_output(is_paused=is_paused))
+        self._say("pause", lambda program: program.pause_output(is_paused=is_paused))
 
     def kill(self, limit: str | None = None) -> None:
         """Kill everything that the job started: for a limit, or because somebody wants it."""
-        self._say(lambda program: program.kill(limit))
+        self._say("kill", lambda program: program.kill(limit))
 
     def cancel(self, number: int, grace: timedelta) -> None:
         """Send a signal, and kill everything when the grace has passed."""
-        self._say(lambda program: self._cancel(program, number, grace))
+        self._say("cancel", lambda program: self._cancel(program, number, grace))
 
     # --- for the run ------------------------------------------------------------------------------
 
@@ -114,8 +114,8 @@ class Live:
         self._program = program
         self._changed.set()
         self.on_started(queue_time, setup_time)
-        for words in self._held_back:
-            words(program)
+        for say in self._held_back.values():
+            say(program)
         self._held_back.clear()
 
     def stop(self) -> None:
@@ -134,11 +134,12 @@ class Live:
 
     # ----------------------------------------------------------------------------------------------
 
-    def _say(self, words: Callable[[Started], None]) -> None:
+    def _say(self, word: str, say: Callable[[Started], None]) -> None:
         if self._program is not None:
-            words(self._program)
+            say(self._program)
         elif not self._is_over:
-            self._held_back.append(words)
+            self._held_back.pop(word, None)  # so that it comes last
+            self._held_back[word] = say
 
     def _cancel(self, program: Started, number: int, grace: timedelta) -> None:
         if number == SIGKILL or not grace:

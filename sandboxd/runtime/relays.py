@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 
@@ -10,6 +11,8 @@ from sandboxd.runtime.feed import Feed
 from sandboxd.runtime.nursery import readable
 
 PIECE_BYTES = 64 << 10
+MAX_PIECES = 16384
+"""Of a record; each takes memory of its own, and may be a single byte. What follows is one more."""
 
 
 class Relay:
@@ -23,6 +26,8 @@ class Relay:
         self._swallow = swallow
         self._left_bytes = record_bytes
         self._pieces: list[tuple[int, bytes]] = []
+        self._rest = bytearray()
+        self._rest_ns = 0
         self._total_bytes = 0
 
     async def run(self) -> None:
@@ -33,12 +38,14 @@ class Relay:
                 await self._sink.write(piece)
                 if self._sink.is_closed and not self._swallow:
                     return  # the writer's next write is its EPIPE
+                await asyncio.sleep(0)  # neither end need ever make us wait
         finally:
             self.close()
 
     def recorded(self, name: str, began_ns: int) -> Recorded:
         """Give what was recorded, with times since a moment."""
-        pieces = tuple((max(0, when - began_ns), data) for when, data in self._pieces)
+        rest = [(self._rest_ns, bytes(self._rest))] if self._rest else []
+        pieces = tuple((max(0, when - began_ns), data) for when, data in (*self._pieces, *rest))
         kept = sum(len(data) for _, data in pieces)
         return Recorded(name, pieces, self._total_bytes, self._total_bytes > kept)
 
@@ -60,6 +67,9 @@ class Relay:
     def _record(self, piece: bytes) -> None:
         self._total_bytes += len(piece)
         kept = piece[: self._left_bytes]
-        if kept:
-            self._left_bytes -= len(kept)
+        self._left_bytes -= len(kept)
+        if kept and len(self._pieces) < MAX_PIECES:
             self._pieces.append((time.monotonic_ns(), kept))
+        elif kept:
+            self._rest_ns = self._rest_ns or time.monotonic_ns()
+            self._rest += kept

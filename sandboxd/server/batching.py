@@ -17,6 +17,7 @@ from sandboxd.model.batch import Course, SkipCause, Skipped
 from sandboxd.server import audit, wire_batch
 from sandboxd.server.answers import error_for
 from sandboxd.server.turns import Queueing
+from sandboxd.server.wire_faults import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,7 +178,7 @@ class _Run:
                 raise  # it is the call that is cancelled
             return Skipped(cause)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
-            return wire_batch.to_fault(error_for(error))
+            return fault_of(error_for(error))
         finally:
             del self._running[index]
             self._killed.discard(index)

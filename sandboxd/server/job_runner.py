@@ -24,6 +24,7 @@ from sandboxd.server.answers import error_for
 from sandboxd.server.bells import Bells
 from sandboxd.server.recorder import Recorder
 from sandboxd.server.turns import Queueing
+from sandboxd.server.wire_faults import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,7 +288,7 @@ class JobRunner:
     def _faulty(self, active: _Active, error: Exception) -> End:
         told = error_for(error)
         audit.write_end(active.record.id, active.record.tenant, reason=told.reason)
-        fault = wire_jobs.fault_of(told)
+        fault = fault_of(told)
         return End(state=JobState.FAULT, fault=fault, start_us=active.start_us)
 
     async def _finish(self, active: _Active, end: End) -> End | None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HIGH_BYTES = 1 << 20
+MESSAGE_BYTES = 256
+"""What a message takes in memory beside what it carries; many are small."""
 
 
 class Outbox(Generic[T]):
@@ -31,6 +33,7 @@ class Outbox(Generic[T]):
 
     def put(self, message: T, size_bytes: int = 0) -> None:
         """Add a message; never waits."""
+        size_bytes += MESSAGE_BYTES
         self._waiting.append((message, size_bytes))
         self._bytes += size_bytes
         self._changed.set()

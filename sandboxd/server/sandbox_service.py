@@ -22,6 +22,8 @@ from sandboxd.errors import (
 )
 from sandboxd.runtime.lasting import SandboxEnded
 from sandboxd.server import attaching, calls, wire, wire_sandbox
+from sandboxd.server.budgets import Budget
+from sandboxd.server.streams import Streams
 from sandboxd.server.wire_values import message_from
 from sandboxd.v1 import runner_service_pb2 as runner_pb
 from sandboxd.v1 import sandbox_service_pb2 as pb
@@ -45,6 +47,8 @@ MAX_SANDBOXES = 64
 MAX_REMEMBERED = 1024
 """Of those that ended: why."""
 RETRY_AFTER = timedelta(seconds=10)
+MAX_ANSWER_BYTES, MAX_REQUEST_BYTES = 256 << 20, 256 << 20
+"""Of files that are read, and of those that are written, in memory at once."""
 LOOK_SECONDS = 0.5
 """Between two looks whether a sandbox has ended by itself."""
 DRAIN_LOOK_SECONDS = 0.05
@@ -61,6 +65,8 @@ class _Kept:
         self.created = time.time()
         self.lasting: Lasting | None = None
         self.task: asyncio.Task[None] | None = None
+        self.reading = asyncio.Lock()
+        """Whose files are being read: init reads for one at a time."""
         self._used = self.created
         self._ended = asyncio.Event()
 
@@ -120,6 +126,9 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         self._kept: dict[str, _Kept] = {}
         self._causes: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._is_draining = False
+        self._answers = Budget(MAX_ANSWER_BYTES, "files")
+        self._requests = Budget(MAX_REQUEST_BYTES, "files to be written")
+        self._streams = Streams("files")
 
     async def CreateSandbox(  # noqa: N802
         self, request: pb.CreateSandboxRequest, _context: Context
@@ -217,6 +226,8 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
             await context.write(wire_sandbox.as_exec(response))
 
         said = (wire_sandbox.as_attach(one) async for one in requests)
+        # Headers that go with the first answer are sent twice, and so no status, if that is cut.
+        await context.send_initial_metadata(())
         try:
             call.result = await attaching.attached(run, said, write, takes_input=takes_input)
         finally:
@@ -227,17 +238,24 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
     ) -> pb.WriteFilesResponse:
         """Write files into a sandbox."""
         kept, lasting = self._mine(request.sandbox_id)
-        with self._named(kept):
+        with self._named(kept), self._requests.taken(kept.tenant, request.ByteSize()):
             await lasting.write(wire_sandbox.to_files(request))
         return pb.WriteFilesResponse()
 
     async def ReadFiles(self, request: pb.ReadFilesRequest, context: Context) -> None:  # noqa: N802
         """Read files out of a sandbox."""
         kept, lasting = self._mine(request.sandbox_id)
-        with self._named(kept):
-            found = await lasting.read(wire_sandbox.to_paths(request))
-        for file in found:
-            await context.write(pb.ReadFilesResponse(file=wire.from_file(file)))
+        paths = wire_sandbox.to_paths(request)
+        async with kept.reading:
+            with self._named(kept):
+                found = list(await lasting.read(paths))
+            size_bytes = sum(len(file.content or b"") for file in found)
+            give_back = self._answers.take(kept.tenant, size_bytes)
+        # Not when we have sent it: gRPC keeps what its caller does not take.
+        context.add_done_callback(lambda _: give_back())  # type: ignore[arg-type]  # the stub wants a class
+        while found:
+            response = pb.ReadFilesResponse(file=wire.from_file(found.pop(0)))
+            await self._streams.send(response, kept.tenant, context)
 
     async def drain(self) -> None:
         """Refuse new sandboxes and programs; return when no program of Exec runs any more."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from google.rpc.error_details_pb2 import ErrorInfo
-
 from sandboxd.errors import JobError, Violation
 from sandboxd.model.batch import (
     MAX_CASES,
@@ -20,23 +18,21 @@ from sandboxd.model.batch import (
     MAX_GROUP_BYTES,
     Answer,
     Case,
-    Fault,
     Rule,
     SkipCause,
     Skipped,
     merged,
 )
 from sandboxd.model.job import Job
-from sandboxd.model.outcome import RunResult
+from sandboxd.model.outcome import Fault, RunResult
 from sandboxd.server import wire
-from sandboxd.server.wire_errors import in_request, status_of
+from sandboxd.server.wire_errors import in_request
+from sandboxd.server.wire_faults import from_fault, to_fault
 from sandboxd.server.wire_values import unreadable
 from sandboxd.v1 import runner_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from sandboxd.errors import SandboxdError
 
 RULES = {rule: getattr(pb, f"BATCH_RULE_{rule.name}") for rule in Rule}
 RULE_OF = {int(number): rule for rule, number in RULES.items()}
@@ -157,21 +153,13 @@ def in_case(error: JobError, index: int, common_file_count: int = 0) -> JobError
     return JobError(*(Violation(path(v.field), FILE.sub(place, v.rule)) for v in error.violations))
 
 
-def to_fault(error: SandboxdError) -> Fault:
-    """Give the fault that tells an error."""
-    status, info = status_of(error), ErrorInfo()
-    status.details[0].Unpack(info)
-    return Fault(info.reason, status.message, dict(info.metadata))
-
-
 def from_answer(index: int, answer: Answer) -> pb.RunBatchResponse:
     """Give the message that tells how a case went."""
     match answer:
         case RunResult():
             return pb.RunBatchResponse(index=index, response=wire.to_response(answer))
-        case Fault(reason, message, metadata):
-            fault = pb.Fault(reason=reason, message=message, metadata=metadata)
-            return pb.RunBatchResponse(index=index, fault=fault)
+        case Fault():
+            return pb.RunBatchResponse(index=index, fault=from_fault(answer))
         case Skipped(cause):
             skipped = pb.Skipped(cause=CAUSES[cause])
             return pb.RunBatchResponse(index=index, skipped=skipped)
@@ -188,8 +176,7 @@ def to_answer(message: pb.RunBatchResponse) -> tuple[int, Answer]:
         case "response":
             return message.index, wire.from_response(message.response)
         case "fault":
-            fault = message.fault
-            return message.index, Fault(fault.reason, fault.message, dict(fault.metadata))
+            return message.index, to_fault(message.fault)
         case "skipped" if message.skipped.cause in CAUSE_OF:
             return message.index, Skipped(CAUSE_OF[message.skipped.cause])
         case _:

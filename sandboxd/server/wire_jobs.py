@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import ErrorInfo
 
-from sandboxd.errors import JobError, RequestError, SandboxdError, Violation
+from sandboxd.errors import JobError, RequestError, Violation
 from sandboxd.jobs.values import Asked, Page, Wish
 from sandboxd.model.stored import (
     DEFAULT_PAGE_SIZE,
@@ -24,13 +23,12 @@ from sandboxd.model.stored import (
     MAX_REQUEST_ID_BYTES,
     MAX_SECRET_BYTES,
     MIN_PRIORITY,
-    Fault,
     JobState,
     StoredJob,
     Webhook,
 )
 from sandboxd.server import wire, wire_live
-from sandboxd.server.wire_errors import status_of
+from sandboxd.server.wire_faults import to_fault
 from sandboxd.server.wire_values import unreadable
 from sandboxd.v1 import job_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2 as runner_pb
@@ -213,13 +211,6 @@ def token_of(record: Record) -> str:
     return f"{record.create_us}-{record.id}"
 
 
-def fault_of(error: SandboxdError) -> Fault:
-    """Give what is kept of an error that a job ended with."""
-    status, info = status_of(error), ErrorInfo()
-    status.details[0].Unpack(info)
-    return Fault(info.reason, status.message, dict(info.metadata))
-
-
 def from_piece(piece: Piece) -> pb.WatchJobResponse:
     """Give the message that carries a piece of output."""
     output = runner_pb.Output(
@@ -239,7 +230,6 @@ def to_stored(message: pb.StoredJob) -> StoredJob:
         HostError: this client cannot read it (reason UNREADABLE_ANSWER).
 
     """
-    fault = message.fault
     try:
         return StoredJob(
             id=message.id,
@@ -253,9 +243,7 @@ def to_stored(message: pb.StoredJob) -> StoredJob:
             end_time=_moment(message, "end_time"),
             expire_time=_moment(message, "expire_time"),
             outcome=wire.to_outcome(message.outcome) if message.HasField("outcome") else None,
-            fault=Fault(fault.reason, fault.message, dict(fault.metadata))
-            if message.HasField("fault")
-            else None,
+            fault=to_fault(message.fault) if message.HasField("fault") else None,
             output_bytes=message.output_bytes,
         )
     except (KeyError, ValueError, OverflowError) as error:

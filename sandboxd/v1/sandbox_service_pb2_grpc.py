@@ -194,6 +194,7 @@ class SandboxServiceServicer:
         Errors: those of GetSandbox, and
         INVALID_ARGUMENT: a path leads elsewhere, or is no place to write to; files have more bytes than
         64 MiB together.
+        RESOURCE_EXHAUSTED: too many bytes are on their way (reason STREAMS_EXHAUSTED).
         FAILED_PRECONDITION: a file cannot be written there: something is in its way, or there is no
         room (reason FILE_UNWRITABLE), or the sandbox is paused (SANDBOX_PAUSED).
         """
@@ -206,7 +207,9 @@ class SandboxServiceServicer:
 
         Errors: those of GetSandbox, and
         INVALID_ARGUMENT: a path leads elsewhere.
+        RESOURCE_EXHAUSTED: too many bytes are on their way (reason STREAMS_EXHAUSTED).
         FAILED_PRECONDITION: the sandbox is paused (reason SANDBOX_PAUSED).
+        DEADLINE_EXCEEDED: an answer was not taken within 60 s (reason STREAM_IDLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

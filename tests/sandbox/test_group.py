@@ -17,6 +17,7 @@ from sandboxd.model.job import Job
 from sandboxd.model.limits import Limits
 from sandboxd.model.outcome import Exited, LimitExceeded, NotStarted, Signaled
 from sandboxd.runtime.group import run_group
+from sandboxd.runtime.relays import MAX_PIECES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -344,3 +345,18 @@ def test_a_cancelled_group_leaves_nothing(house: House) -> None:
 
     house.do(cancelled())
     house.settle()
+
+
+def test_a_record_of_crumbs_has_few_pieces(house: House) -> None:
+    count = MAX_PIECES + 3000
+    crumbs = (
+        "import fcntl, os\n"
+        "fcntl.fcntl(1, fcntl.F_SETFL, os.O_DIRECT)\n"  # each write stays a packet
+        f"for n in range({count}): os.write(1, b'%d' % (n % 10))"
+    )
+    record = pipe("writer", "reader", record_bytes=count)
+    reader = shell("reader", "cat > /dev/null")
+    (said,) = together(house, python("writer", crumbs), reader, pipes=(record,)).records
+    assert b"".join(data for _, data in said.pieces) == (b"0123456789" * count)[:count]
+    assert len(said.pieces) == MAX_PIECES + 1
+    assert [when for when, _ in said.pieces] == sorted(when for when, _ in said.pieces)

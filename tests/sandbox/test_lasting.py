@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
+import signal
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from house import seconds
 
-from sandboxd.errors import PreconditionError
+from sandboxd.errors import Busy, PreconditionError
 from sandboxd.model.job import InputFile, Job, OutputPath, Terminal
 from sandboxd.model.limits import MIB, Limits
 from sandboxd.model.outcome import Exited, FileFault, LimitExceeded, NotStarted, Signaled
-from sandboxd.runtime.lasting import SandboxEnded
+from sandboxd.runtime.lasting import MAX_PROGRAMS, SandboxEnded
 from sandboxd.runtime.live import Live, Piece
 
 if TYPE_CHECKING:
@@ -284,3 +287,57 @@ def test_nothing_is_left_of_one_that_was_busy(house: House) -> None:
 
     using(house, use)
     assert house.settle() == before
+
+
+def test_who_is_being_killed_has_its_place_until_it_is_gone(house: House) -> None:
+    slow = "x = bytearray(20 << 20)\nprint('up', flush=True)\nimport time; time.sleep(60)"
+    limits = Limits(process_count=200, memory_bytes=3072 * MIB, cpu_time=timedelta(minutes=1))
+
+    async def use(shell: Shell) -> None:
+        begun = [shell.begin("python3", "-Ic", slow) for _ in range(MAX_PROGRAMS)]
+        await until(lambda: all(pieces for _, _, pieces in begun))
+        for task, _, _ in begun:
+            task.cancel()
+        await asyncio.gather(*(task for task, _, _ in begun), return_exceptions=True)
+        again = [shell.begin("true") for _ in range(MAX_PROGRAMS)]
+        ended = await asyncio.gather(*(task for task, _, _ in again), return_exceptions=True)
+        refused = [one for one in ended if isinstance(one, Busy)]
+        assert {one.reason for one in refused} == {"EXECS_FULL"}
+        await asyncio.sleep(0.5)
+        assert (await shell.run("echo lives"))[1] == "lives\n"
+
+    using(house, use, limits)
+
+
+def test_many_files_that_are_read_take_few_descriptors(house: House) -> None:
+    async def use(shell: Shell) -> None:
+        await shell.run("seq 500 | xargs touch")
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        used = max(map(int, os.listdir("/proc/self/fd")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 32, limits[1]))
+        try:
+            assert len(await shell.lasting.read((OutputPath("*"),))) == 500
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    using(house, use)
+
+
+def test_what_cannot_be_killed_alone_is_killed_with_its_sandbox(house: House) -> None:
+    many = "for d in $(seq 20); do mkdir $d; (cd $d; seq 100 | xargs touch); done"
+    patterns = tuple(OutputPath(f"**/**/**/**/no{n}*", optional=True) for n in range(64))
+
+    async def use(shell: Shell) -> None:
+        await shell.run(many)
+        task, live, pieces = shell.begin("sh", "-c", "trap '' USR1; echo up; exec sleep 60")
+        await until(lambda: bool(pieces))
+        reading = asyncio.create_task(shell.lasting.read(patterns))
+        await asyncio.sleep(0)  # init is busy from now on, and what it is told waits
+        for _ in range(5000):
+            live.signal(signal.SIGUSR1)
+        task.cancel()
+        ended = await asyncio.gather(task, reading, return_exceptions=True)
+        assert isinstance(ended[1], SandboxEnded)
+        assert shell.lasting.cause == "its init did not answer in time"
+
+    using(house, use)

@@ -31,11 +31,11 @@ from stored import in_use
 
 from sandboxd.client import Client, SyncClient
 from sandboxd.errors import Busy, HostError, JobError, PreconditionError, StreamIdle
-from sandboxd.model.batch import Answer, Case, Fault, Rule, SkipCause, Skipped
+from sandboxd.model.batch import Answer, Case, Rule, SkipCause, Skipped
 from sandboxd.model.blob import Digest
 from sandboxd.model.job import InputFile, Job, OutputPath
 from sandboxd.model.limits import MIB, Limits
-from sandboxd.model.outcome import Exited, LimitExceeded, RunResult
+from sandboxd.model.outcome import Exited, Fault, LimitExceeded, RunResult
 from sandboxd.server import batching
 from sandboxd.store.blobs import BlobStore
 from sandboxd.v1 import runner_service_pb2 as pb

@@ -16,7 +16,6 @@ from sandboxd.model.batch import (
     Answer,
     Case,
     Course,
-    Fault,
     Rule,
     SkipCause,
     Skipped,
@@ -26,8 +25,9 @@ from sandboxd.model.batch import (
 from sandboxd.model.blob import Digest
 from sandboxd.model.job import InputFile, Job
 from sandboxd.model.limits import Limits
-from sandboxd.model.outcome import Exited, LimitExceeded, Outcome, RunResult, Usage
+from sandboxd.model.outcome import Exited, Fault, LimitExceeded, Outcome, RunResult, Usage
 from sandboxd.server import batching, wire_batch
+from sandboxd.server.wire_faults import fault_of
 from sandboxd.v1 import runner_service_pb2 as pb
 
 COMMON = Job(
@@ -210,7 +210,7 @@ def test_a_batch_comes_through_the_wire(
     ],
 )
 def test_a_fault_says_what_the_error_would(error: Any, fault: Fault) -> None:
-    assert wire_batch.to_fault(error) == fault
+    assert fault_of(error) == fault
 
 
 # --- what is refused ------------------------------------------------------------------------------

@@ -467,7 +467,9 @@ def test_the_shipped_units_are_as_documented() -> None:
         settings = [line for line in service.splitlines() if line and line[0] not in "#["]
         assert {"Type=notify", "Delegate=yes", "KillMode=mixed"} <= set(settings)
         names = {line.partition("=")[0] for line in settings}
-        assert {"StateDirectory=sandboxd-blobs", "StateDirectoryMode=0700"} <= set(settings)
+        assert "StateDirectory=sandboxd-blobs sandboxd-jobs" in settings
+        assert "StateDirectoryMode=0700" in settings
         assert "Environment=SANDBOXD_BLOBS=%S/sandboxd-blobs" in settings
+        assert "Environment=SANDBOXD_JOBS=%S/sandboxd-jobs" in settings
         # Each of these would break newuidmap, /proc or the locks of the id ranges.
         assert not names & {"NoNewPrivileges", "PrivateTmp", "SystemCallFilter", "ProtectProc"}

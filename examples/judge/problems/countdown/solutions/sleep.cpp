@@ -1,0 +1,4 @@
+// Counts with pauses.
+#include <unistd.h>
+
+int main() { sleep(1000); }

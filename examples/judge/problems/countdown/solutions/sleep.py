@@ -1,0 +1,4 @@
+# Counts with pauses.
+import time
+
+time.sleep(1000)

@@ -1,0 +1,4 @@
+// Counts for ever, to itself.
+int main() {
+    for (volatile unsigned number = 0;; number = number + 1) {}
+}

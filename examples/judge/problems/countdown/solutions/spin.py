@@ -1,0 +1,4 @@
+# Counts for ever, to itself.
+number = 0
+while True:
+    number += 1

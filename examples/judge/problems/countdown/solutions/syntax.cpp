@@ -1,0 +1,6 @@
+// Forgets a semicolon.
+#include <cstdio>
+
+int main() {
+    std::puts("1")
+}

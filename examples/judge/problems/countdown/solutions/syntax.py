@@ -1,0 +1,3 @@
+# Returns from no function.
+print(1)
+return 0

@@ -1,0 +1,5 @@
+# Wants a second process to help it.
+import os
+
+os.fork()
+print("! 1", flush=True)

@@ -1,0 +1,3 @@
+# Asks in words.
+print("is it 500000?", flush=True)
+input()

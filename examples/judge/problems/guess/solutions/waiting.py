@@ -1,0 +1,2 @@
+# Waits to be asked.
+print(input())

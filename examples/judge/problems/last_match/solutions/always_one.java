@@ -1,0 +1,6 @@
+// Takes one.
+public class Main {
+    public static void main(String[] arguments) {
+        System.out.println(1);
+    }
+}

@@ -1,0 +1,2 @@
+# Takes one.
+print(1)

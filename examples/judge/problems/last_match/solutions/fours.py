@@ -1,0 +1,2 @@
+# Leaves a multiple of four.
+print(int(input()) % 4)

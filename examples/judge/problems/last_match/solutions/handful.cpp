@@ -1,0 +1,7 @@
+// Takes all of them.
+#include <cstdio>
+
+int main() {
+    int count;
+    if (std::scanf("%d", &count) == 1) std::printf("%d\n", count);
+}

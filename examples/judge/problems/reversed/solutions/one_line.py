@@ -1,0 +1,2 @@
+# Reverses only the first line.
+print(input()[::-1])

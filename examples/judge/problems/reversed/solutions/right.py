@@ -1,0 +1,5 @@
+# Line by line.
+import sys
+
+for line in sys.stdin:
+    print(line.rstrip("\n")[::-1])

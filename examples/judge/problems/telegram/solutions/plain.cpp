@@ -1,0 +1,10 @@
+// Sends the line as it is.
+#include <iostream>
+#include <string>
+
+int main() {
+    std::string task, text;
+    std::getline(std::cin, task);
+    std::getline(std::cin, text);
+    std::cout << text << '\n';
+}
