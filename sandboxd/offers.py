@@ -121,6 +121,14 @@ def _check_nesting(policy: Policy, kind: Kind, host: Host) -> None:
     """Refuse a sandbox for sandboxes where its limits or its init would not stand above them."""
     if not policy.is_nested:
         return
+    if kind.is_shared:
+        raise PreconditionError(
+            "NESTING_UNAVAILABLE",
+            f"policy {policy.name}",
+            f"cannot use policy {policy.name!r} in a sandbox that stays: its programs share what a "
+            "sandbox within would have to itself",
+            "use the policy 'default', or Run and Attach for programs that make sandboxes",
+        )
     if not has_range(host):
         raise PreconditionError(
             "NESTING_UNAVAILABLE",

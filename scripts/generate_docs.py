@@ -58,7 +58,8 @@ run there, and two processors may be the threads of one core.
 
 - A job that cannot have them yet waits, and the wait is `queue_time`. It claims as many as it
   needs: nobody who comes later is put there, so it waits for no job but those that came before
-  it, at the most for their `wall_time`, and for sandboxes that stay until these end. Jobs that
+  it, at the most for their `wall_time`. Sandboxes that stay keep theirs: no job has
+  those for itself. Jobs that
   come later wait only where they need what is claimed.
 - Nobody holds a processor while he waits, so no two jobs can wait for one another.
 - A job may have all processors for itself; then everybody else waits until it has ended. An

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     Runs = dict[Test, Run]
 
 MAX_PASSES = 8
+TESTS_AT_ONCE = 2
+"""Of one solution: others are under way, and more would run in vain when the first one fails."""
+MAY_FOLLOW = (Verdict.ILE, Verdict.RE)
+"""What may come over one of two that talk because of the other; all else is its own doing."""
 INTERACTOR = "interactor"
 
 
@@ -63,7 +67,9 @@ async def batch(trial: Trial, tests: Sequence[Test]) -> Runs:
     job = trial.solution.job(trial.problem.limits)
     while asked := pending(tests, runs):
         cases = [Case(stdin=test.given, group=test.subtask) for test in asked]
-        answers = trial.checker.client.run_batch(job, cases, rule=Rule.STOP_GROUP)
+        answers = trial.checker.client.run_batch(
+            job, cases, rule=Rule.STOP_GROUP, parallel_count=TESTS_AT_ONCE
+        )
         async with aclosing(answers):
             async for index, answer in answers:
                 test = asked[index]
@@ -210,7 +216,9 @@ def verdict_of_talk(members: Sequence[MemberResult]) -> Run:
     in_order = sorted(solutions, key=lambda member: member.end_place)
     runs = [run_of(member.result) for member in in_order if not member.stopped]
     failures = [run for run in runs if run.failed]
-    failures.sort(key=lambda run: run.verdict is Verdict.ILE)  # who waits may do so for the other
+    failures.sort(
+        key=lambda run: MAY_FOLLOW.index(run.verdict) if run.verdict in MAY_FOLLOW else -1
+    )
     failure = next(iter(failures), said)
     if interactor.stopped or interactor.result.ending == sandboxd.Exited(GONE):
         return failure

@@ -319,6 +319,7 @@ class _Seat:
         self._lasting = lasting
         self._reports: asyncio.Queue[Message | None] = asyncio.Queue()
         self._kills_before = 0
+        self._was_killed = False
 
     def put(self, message: Message | None) -> None:
         """Take a report, or that there are no more."""
@@ -348,6 +349,8 @@ class _Seat:
         if message is None:
             self.put(None)  # for whoever asks again
             raise Closed
+        if message.name == "ended" and isinstance(status := message.fields[1], int):
+            self._was_killed = status & 0x7F == signal.SIGKILL
         if message.name != "undone":
             return message
         stage, number, detail = message.fields[1:]
@@ -365,7 +368,9 @@ class _Seat:
             self._lasting.lose()
 
     def signal_program(self, _: int, signal_number: int) -> None:
-        """Send a signal to its process group."""
+        """Send a signal to its process group; nothing lets a paused one go on but `resume`."""
+        if self._lasting.is_paused and signal_number == signal.SIGCONT:
+            return  # where init has stopped them; `resume` sends the same
         with suppress(StageError):
             self._lasting.send("signal", self.number, signal_number)
 
@@ -376,11 +381,13 @@ class _Seat:
     def usage(self) -> CgroupUsage:
         """Tell what is known of the program alone: the rest is what init tells at its end."""
         counted = self._lasting.usage()
+        # The kernel may have killed another one for the memory of all.
+        kills = counted.oom_kill_count - self._kills_before if self._was_killed else 0
         return counted._replace(
             cpu_time=None,
             user_time=None,
             system_time=None,
-            oom_kill_count=counted.oom_kill_count - self._kills_before,
+            oom_kill_count=kills,
             processes_refused=False,
         )
 

@@ -176,9 +176,17 @@ class Supervisor:
         """Have so many sandboxes for ordinary jobs ready at any time."""
         self._pool.keep_ready(SandboxPlan(root="host", proc_mode=ProcMode.SUBSET.value), count)
 
-    def check(self, job: Job, *, is_live: bool = False, wired: tuple[int, ...] = ()) -> Limits:
+    def check(
+        self,
+        job: Job,
+        *,
+        is_live: bool = False,
+        wired: tuple[int, ...] = (),
+        is_shared: bool = False,
+    ) -> Limits:
         """Give the limits that will hold; raise what `run` would about the job. Starts nothing."""
-        return check_job(job, self.host, kind_of(job, is_live=is_live, wired=wired))
+        kind = kind_of(job, is_live=is_live, wired=wired, is_shared=is_shared)
+        return check_job(job, self.host, kind)
 
     async def settled(self) -> None:
         """Wait until nothing is left of jobs that have ended."""
@@ -288,7 +296,7 @@ class Supervisor:
         count = processor_count_for(check_job(template, self.host, kind))
         with _named():
             policy_fd, filter_bytes = self._filter(policy_for(template, self.host))
-        processors = await self._processors.take(count)
+        processors = await self._processors.take(count, keeps=True)
         try:
             plan = plan_run(template, self.host, processors, filter_bytes, kind)
             sandbox = await self._pool.take(plan.sandbox)
@@ -302,7 +310,7 @@ class Supervisor:
                 await lasting.close()
                 await self._remove(sandbox)
         finally:
-            self._processors.give_back(processors)
+            self._processors.give_back(processors, kept=True)
 
     async def run_in(self, lasting: Lasting, job: Job, live: Live) -> RunResult:
         """Run a program live in a sandbox that stays; its limits are those of the sandbox.

@@ -9,6 +9,7 @@ from sandboxd.errors import RequestError, StreamIdle, Violation
 from sandboxd.runtime.live import Live
 from sandboxd.server import wire_live
 from sandboxd.server.outbox import Outbox
+from sandboxd.server.wire_live import MAX_LIVE_PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_UNREAD_BYTES = 4 << 20
+MAX_UNREAD_BYTES = 1 << 20
 """Of input that the program does not read yet; beyond it nothing more is heard."""
+HELD_BYTES = MAX_UNREAD_BYTES + 2 * MAX_LIVE_PIECE_BYTES
+"""Of input, at the most, for a job that reads none: a piece more, and one in gRPC's hands."""
 FIRST_SECONDS = 60.0
 """In which the first message must come: until then nothing bounds the call."""
 LAST_SECONDS = 60.0

@@ -97,6 +97,16 @@ def case_digest(common: str, case: pb.BatchCase) -> str:
     return f"sha256:{hashlib.sha256(whole).hexdigest()}"
 
 
+async def note_digest(call: Call, request: pb.RunRequest) -> None:
+    """Note the digest of what a call asks for, if anybody reads the audit."""
+    if not is_on():
+        return
+    if request.ByteSize() > LARGE_BYTES:
+        call.job_digest = await asyncio.to_thread(job_digest, request)
+    else:
+        call.job_digest = job_digest(request)
+
+
 @contextmanager
 def recorded(call: Call, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
     """Write the line of a call when it has ended."""
@@ -165,6 +175,7 @@ def line_for(call: Call, status: str, began: datetime, seconds: float) -> dict[s
         "address": call.address,
         **({} if call.case is None else {"case": call.case}),
         **({"job": call.job} if call.job else {}),
+        **({"sandbox": call.sandbox} if call.sandbox else {}),
         **(_job(call) if event in JOBS else {"blob": call.blob or None}),
         "status": status,
         "reason": call.reason or None,

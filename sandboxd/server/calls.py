@@ -36,6 +36,8 @@ class Call:
     policy_digest: str = ""
     blob: str = ""
     """What was stored or removed, by its digest."""
+    sandbox: str = ""
+    """Of the sandboxes that stay, which one it is about."""
     job: str = ""
     """Of the jobs that are kept, which one it is about."""
     result: RunResult | None = None

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ from sandboxd.errors import (
     SandboxdError,
     Violation,
 )
+from sandboxd.model.limits import Limits
 from sandboxd.runtime.lasting import SandboxEnded
-from sandboxd.server import attaching, calls, wire, wire_sandbox
+from sandboxd.server import attaching, audit, calls, wire, wire_sandbox
 from sandboxd.server.budgets import Budget
 from sandboxd.server.streams import Streams
 from sandboxd.server.wire_values import message_from
@@ -143,11 +145,15 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
             raise HostError("DRAINING", text, "ask another server")
         with _in_request(""):
             wanted = wire_sandbox.to_wanted(request, self._supervisor.host)
-            limits = self._supervisor.check(wanted.template, is_live=True)
+            limits = self._supervisor.check(wanted.template, is_live=True, is_shared=True)
         calls.current().policy = wanted.template.policy
+        calls.current().policy_digest = self._supervisor.host.policies[
+            wanted.template.policy
+        ].digest
         kept = _Kept(known.tenant, wanted, limits.memory_bytes or 0)
         self._check_room(kept, known)
         self._kept[kept.id] = kept
+        calls.current().sandbox = kept.id
         ready = asyncio.get_running_loop().create_future()
         kept.task = asyncio.create_task(self._keep(kept, ready), name="sandbox")
         try:
@@ -216,10 +222,11 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
             raise HostError("DRAINING", "cannot run: the server is leaving", "ask another server")
         job, takes_input = wire_sandbox.to_program(request, kept.wanted.template)
         call = calls.current()
-        call.policy = job.policy
+        call.policy, call.policy_digest = job.policy, lasting.plan.policy.digest
+        await audit.note_digest(call, wire.from_job(replace(job, limits=Limits())))
 
         async def run(live: Live) -> Any:  # noqa: ANN401 - RunResult
-            with _in_request("program."), self._named(kept):
+            with _in_request("program.", holder="limits."), self._named(kept):
                 return await self._supervisor.run_in(lasting, job, live)
 
         async def write(response: runner_pb.AttachResponse) -> None:
@@ -310,6 +317,7 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
             text = f"cannot find sandbox {id_[:64]!r}: you have none of this name{why}"
             raise NotFoundError("SANDBOX_UNKNOWN", text)
         kept.use()
+        calls.current().sandbox = kept.id
         return kept, kept.lasting
 
     @contextmanager
@@ -340,14 +348,18 @@ def _busy(reason: str, text: str) -> SandboxdError:
 
 
 @contextmanager
-def _in_request(path: str) -> Iterator[None]:
-    """Name the fields of a job that is refused by their paths in the request."""
+def _in_request(path: str, holder: str = "") -> Iterator[None]:
+    """Name the fields of a job that is refused by their paths in the request.
+
+    What is in `holder` of a job is in the request's message itself.
+    """
     try:
         yield
     except RequestError:
         raise
     except JobError as error:
-        raise RequestError(*(Violation(path + v.field, v.rule) for v in error.violations)) from None
+        named = (Violation(path + v.field.removeprefix(holder), v.rule) for v in error.violations)
+        raise RequestError(*named) from None
 
 
 def _message(kept: _Kept) -> pb.Sandbox:

@@ -64,10 +64,10 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         with self._until_cut_short():
             request, call = await attaching.first(requests), calls.current()
             job, takes_input = wire_live.to_live_job(request)
-            await _digest(pb.RunRequest(job=request.job), call)
+            await audit.note_digest(call, pb.RunRequest(job=request.job))
             with _in_request():
                 self._admit(job, call, is_live=True)
-                queueing = Queueing(size_bytes=request.ByteSize())
+                queueing = Queueing(size_bytes=request.ByteSize() + attaching.HELD_BYTES)
                 call.result = await attaching.attached(
                     lambda live: self._turns.run(job, calls.known(), queueing, live),
                     requests,
@@ -97,7 +97,7 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         """Run one job over many cases; cancelling the call cancels those that run."""
         with self._until_cut_short():
             call, known = calls.current(), calls.known()
-            await _digest(pb.RunRequest(job=request.job), call)
+            await audit.note_digest(call, pb.RunRequest(job=request.job))
             batch = wire_batch.to_batch(request)
             with self._batches.counted(known.tenant, batch.size_bytes):
                 with _in_request():
@@ -114,7 +114,7 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
     async def _noted(self, index: int, asked: pb.Job, job: Job) -> calls.Call:
         """Give what the audit notes of one of several jobs in a call."""
         call = replace(calls.current(), case=index)
-        await _digest(pb.RunRequest(job=asked), call)
+        await audit.note_digest(call, pb.RunRequest(job=asked))
         call.policy = job.policy
         call.policy_digest = self._turns.host.policies[job.policy].digest
         return call
@@ -142,7 +142,7 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
             self._calls.discard(call)
 
     async def _run(self, request: pb.RunRequest, call: calls.Call) -> pb.RunResponse:
-        await _digest(request, call)
+        await audit.note_digest(call, request)
         job = wire.to_job(request)
         with _in_request():
             self._admit(job, call)
@@ -168,13 +168,3 @@ def _in_request() -> Iterator[None]:
         raise
     except JobError as error:
         raise wire.in_request(error) from None
-
-
-async def _digest(request: pb.RunRequest, call: calls.Call) -> None:
-    """Note the digest of what is asked, if anybody reads the audit."""
-    if not audit.is_on():
-        return
-    if request.ByteSize() > audit.LARGE_BYTES:
-        call.job_digest = await asyncio.to_thread(audit.job_digest, request)
-    else:
-        call.job_digest = audit.job_digest(request)

@@ -12,7 +12,6 @@ from sandboxd.model.job import MAX_TERMINAL
 from sandboxd.model.outcome import Captured, RunResult
 from sandboxd.model.signals import signal_number
 from sandboxd.server import wire
-from sandboxd.server.wire_blobs import MAX_PIECE_BYTES
 from sandboxd.server.wire_values import unreadable
 from sandboxd.v1 import runner_service_pb2 as pb
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from sandboxd.runtime.live import Piece
 
 STREAMS = {1: pb.OUTPUT_STREAM_STDOUT, 2: pb.OUTPUT_STREAM_STDERR}
+MAX_LIVE_PIECE_BYTES = 1 << 20
 DEFAULT_GRACE = timedelta(seconds=10)
 MAX_GRACE = timedelta(days=1)
 LEAST_TIME = timedelta(microseconds=1)
@@ -62,8 +62,8 @@ def to_input(request: pb.AttachRequest, *, takes_input: bool) -> str:
         raise RequestError(Violation("job", "must be in the first message only"))
     if said == "stdin" and not takes_input:
         raise RequestError(Violation("stdin", "must not come: the job has its own"))
-    if len(request.stdin) > MAX_PIECE_BYTES:
-        rule = f"must be at most {MAX_PIECE_BYTES} bytes in one message"
+    if len(request.stdin) > MAX_LIVE_PIECE_BYTES:
+        rule = f"must be at most {MAX_LIVE_PIECE_BYTES} bytes in one message"
         raise RequestError(Violation("stdin", rule))
     return said
 

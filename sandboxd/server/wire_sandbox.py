@@ -141,11 +141,16 @@ def to_program(request: pb.ExecRequest, template: Job) -> tuple[Job, bool]:
 
 
 def as_attach(request: pb.ExecRequest) -> runner_pb.AttachRequest:
-    """Give what a later message says, as Attach says it."""
+    """Give what a later message says, as Attach says it.
+
+    Raises:
+        RequestError: it is another program.
+
+    """
     said = request.WhichOneof("input")
-    if said is None or said == "program":
-        return runner_pb.AttachRequest(job=runner_pb.Job()) if said else runner_pb.AttachRequest()
-    return runner_pb.AttachRequest(**{said: getattr(request, said)})
+    if said == "program":
+        raise RequestError(Violation("program", "must be in the first message only"))
+    return runner_pb.AttachRequest(**({said: getattr(request, said)} if said else {}))
 
 
 def as_exec(response: runner_pb.AttachResponse) -> pb.ExecResponse:

@@ -11,11 +11,13 @@ import pytest
 from sandboxd.v1 import blob_service_pb2 as blob_pb
 from sandboxd.v1 import job_service_pb2 as job_pb
 from sandboxd.v1 import runner_service_pb2 as pb
+from sandboxd.v1 import sandbox_service_pb2 as sandbox_pb
 
 SERVICES = (
     pb.DESCRIPTOR.services_by_name["RunnerService"],
     blob_pb.DESCRIPTOR.services_by_name["BlobService"],
     job_pb.DESCRIPTOR.services_by_name["JobService"],
+    sandbox_pb.DESCRIPTOR.services_by_name["SandboxService"],
 )
 HERE = Path(__file__).parent
 PROTOS = HERE.parent.parent / "protos"

@@ -37,7 +37,7 @@ ENDINGS = {"OK", "WA", "PE", "TLE", "ILE", "MLE", "OLE", "RE", "SV", "CE"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Give a server as README.md has it started."""
+    """Give a server as README.md has it started, with some slots more."""
     directory = tmp_path_factory.mktemp("server")
     with daemon(directory, "--slots", "6", "--blobs", str(directory / "blobs")) as running:
         yield running

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandboxd.errors import PreconditionError
 from sandboxd.runtime.processors import Processors
 
 FOUR = (0, 1, 2, 3)
 
 
-def asked(processors: Processors, count: int, *, exclusive: bool = False) -> asyncio.Task[object]:
-    return asyncio.ensure_future(processors.take(count, exclusive=exclusive))
+def asked(processors: Processors, count: int, **how: bool) -> asyncio.Task[object]:
+    return asyncio.ensure_future(processors.take(count, **how))
 
 
 async def settled() -> None:
@@ -154,3 +155,29 @@ def test_whatever_comes_everybody_has_a_turn_and_nobody_shares_what_is_owned(
         assert await processors.take(size) == tuple(range(size))
 
     asyncio.run(run_all())
+
+
+async def test_who_keeps_some_for_long_takes_those_that_nobody_may_own() -> None:
+    processors = Processors(FOUR, shared_count=1)
+    assert await processors.take(1, keeps=True) == (0,)
+    assert await processors.take(1, keeps=True) == (0,)
+    assert await processors.take(2, keeps=True) == (0, 1)
+    assert await processors.take(2, exclusive=True) == (2, 3)
+
+
+async def test_what_others_keep_for_long_nobody_waits_for() -> None:
+    processors = Processors((0, 1))
+    busy = await processors.take(1)
+    waiting = asked(processors, 2, exclusive=True)
+    await settled()
+    keeper = asked(processors, 1, keeps=True)
+    await settled()
+    assert not keeper.done(), "whoever waited before has its turn first"
+    processors.give_back(busy)
+    await settled()
+    processors.give_back(await waiting)  # type: ignore[arg-type]  # its processors
+    kept = await keeper
+    with pytest.raises(PreconditionError, match="are left by sandboxes that stay"):
+        await processors.take(2, exclusive=True)
+    assert await processors.take(1)
+    processors.give_back(kept, kept=True)  # type: ignore[arg-type]  # the same
