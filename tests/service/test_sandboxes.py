@@ -291,7 +291,8 @@ async def test_processes_of_all_programs_are_counted_together(client: Client) ->
         assert any(b"fork" in result.stderr.data for result in results) or any(
             isinstance(result.ending, NotStarted) for result in results
         )
-        assert (await sandbox.info()).usage.peak_process_count <= 9
+        # cgroup v1 lets a process in that joins a full group, as each program of Exec does there.
+        assert (await sandbox.info()).usage.peak_process_count <= 8 + 3
 
 
 async def test_memory_of_all_programs_is_counted_together(client: Client) -> None:
