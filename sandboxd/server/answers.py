@@ -44,8 +44,6 @@ class Answered:
         trace: TracebackType | None,
     ) -> None:
         """Answer an error, if there is one."""
-        if isinstance(error, grpc.aio.InternalError):  # an answer that nobody is there to take
-            raise asyncio.CancelledError from None
         if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
             await _abort(self._context, error_for(error))
 

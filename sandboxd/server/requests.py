@@ -60,10 +60,17 @@ class ReadsRequests(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # on
         )
 
         async def read_all(requests: AsyncIterator[bytes], context: Context) -> Any:  # noqa: ANN401 - any answer
+            await open_answers(context)
             return await method(_read(kind, requests), context)
 
         async def read(data: bytes, context: Context) -> Any:  # noqa: ANN401 - any answer
+            await open_answers(context)
             return await method(_message(kind, data), context)
+
+        async def open_answers(context: Context) -> None:
+            # Headers that go with a first answer which is cut go twice, and then no status at all.
+            if handler.response_streaming:
+                await context.send_initial_metadata(())
 
         if handler.request_streaming:
             from_many = (

@@ -233,8 +233,6 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
             await context.write(wire_sandbox.as_exec(response))
 
         said = (wire_sandbox.as_attach(one) async for one in requests)
-        # Headers that go with the first answer are sent twice, and so no status, if that is cut.
-        await context.send_initial_metadata(())
         try:
             call.result = await attaching.attached(run, said, write, takes_input=takes_input)
         finally:

@@ -15,10 +15,11 @@ from guards import bearer, row, token_of, written
 from post import PATIENCE, daemon, eventually, marker, posted, refusal, sleepers
 
 from sandboxd.client import Client
+from sandboxd.connection import OPTIONS
 from sandboxd.errors import Busy, JobError, PreconditionError, RequestError, StreamIdle
 from sandboxd.model.job import InputFile, Terminal
 from sandboxd.model.limits import MIB, Limits
-from sandboxd.server import attaching
+from sandboxd.server import attaching, streams
 from sandboxd.v1 import runner_service_pb2 as runner_pb
 from sandboxd.v1 import sandbox_service_pb2 as pb
 from sandboxd.v1 import sandbox_service_pb2_grpc as pb_grpc
@@ -543,3 +544,25 @@ async def test_a_secret_is_in_no_error_and_no_log(
 def test_answers_of_exec_are_those_of_attach() -> None:
     fields = {field.name for field in pb.ExecResponse.DESCRIPTOR.fields}
     assert fields == {field.name for field in runner_pb.AttachResponse.DESCRIPTOR.fields}
+
+
+async def test_read_files_deadline_exceeded_for_who_takes_nothing_and_is_told_so(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "IDLE_SECONDS", 0.2)
+    async with (
+        Client(post.unix) as client,
+        await client.sandboxes.create() as sandbox,
+        grpc.aio.insecure_channel(post.unix, options=OPTIONS) as channel,
+    ):
+        await sandbox.run(["sh", "-c", "head -c 12000000 /dev/zero > big"])  # more than is ahead
+        request = pb.ReadFilesRequest(sandbox_id=sandbox.id, paths=[{"path": "big"}])
+        reading = pb_grpc.SandboxServiceStub(channel).ReadFiles(request)  # type: ignore[no-untyped-call]  # generated
+        await asyncio.sleep(1)  # the time that it is given is the test
+
+        async def rest() -> None:
+            async for _ in reading:
+                pass
+
+        found = await refusal(rest())
+        assert (found.code, found.info.reason) == (Code.DEADLINE_EXCEEDED, "STREAM_IDLE")
