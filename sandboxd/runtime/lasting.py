@@ -349,11 +349,12 @@ class _Seat:
         if message is None:
             self.put(None)  # for whoever asks again
             raise Closed
-        if message.name == "ended" and isinstance(status := message.fields[1], int):
+        if message.name == "ended":
+            _, status, *_ = message.expect(int, int, int, int, int, list)
             self._was_killed = status & 0x7F == signal.SIGKILL
         if message.name != "undone":
             return message
-        stage, number, detail = message.fields[1:]
+        _, stage, number, detail = message.expect(int, str, int, str)
         if (stage, number) == ("init", errno.EAGAIN):  # process_count is used up
             return Message("not_started", (self.number, number, "the program"), {})
         return Message("failed", (stage, number, detail), {})

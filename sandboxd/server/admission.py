@@ -230,6 +230,8 @@ class Admission:
             if wish is None or not self._fits(wish):
                 continue
             if not self._has_free(wish):
+                if tenant in self._held:  # it waits for its own first, and nobody else does
+                    continue
                 self._gathers = True
                 return None
             queue.remove(wish)

@@ -332,8 +332,11 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         if len(self._kept) >= self._most:
             text = f"cannot make another sandbox: there are {self._most}, which is all that may"
             raise _busy("SANDBOXES_FULL", text)
-        most = known.caller.share.memory_bytes
-        own = sum(k.memory_bytes for k in self._kept.values() if k.tenant == known.tenant)
+        owned = [kept for kept in self._kept.values() if kept.tenant == known.tenant]
+        if len(owned) >= max(1, self._most // 2):
+            text = f"cannot make another sandbox: you have {len(owned)}, which is all of one caller"
+            raise _busy("SHARE_EXHAUSTED", text)
+        most, own = known.caller.share.memory_bytes, sum(kept.memory_bytes for kept in owned)
         if most is not None and own + wanted.memory_bytes > most:
             text = f"cannot make another sandbox: yours may have {most} bytes of memory together"
             raise _busy("SHARE_EXHAUSTED", text)

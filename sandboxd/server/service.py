@@ -19,6 +19,7 @@ from sandboxd.server import (
     wire_group,
     wire_live,
 )
+from sandboxd.server.budgets import Untaken
 from sandboxd.server.turns import Queueing
 from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
@@ -51,11 +52,14 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         self._calls: set[asyncio.Task[Any] | None] = set()
         self._cut_short = False
         self._batches = batching.Batches()
+        self._untaken = Untaken()
 
-    async def Run(self, request: pb.RunRequest, _context: RunContext) -> pb.RunResponse:  # noqa: N802
+    async def Run(self, request: pb.RunRequest, context: RunContext) -> pb.RunResponse:  # noqa: N802
         """Run one job to its end; cancelling the call cancels the job, then frees its slot."""
         with self._until_cut_short():
-            return await self._run(request, calls.current())
+            response = await self._run(request, calls.current())
+            self._untaken.count(calls.known().tenant, response.ByteSize(), context)
+            return response
 
     async def Attach(  # noqa: N802
         self, requests: AsyncIterator[pb.AttachRequest], context: AttachContext
@@ -71,16 +75,17 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
                 call.result = await attaching.attached(
                     lambda live: self._turns.run(job, calls.known(), queueing, live),
                     requests,
-                    context.write,
+                    self._writing(context),
                     takes_input=takes_input,
                 )
 
     async def RunGroup(  # noqa: N802
-        self, request: pb.RunGroupRequest, _context: GroupContext
+        self, request: pb.RunGroupRequest, context: GroupContext
     ) -> pb.RunGroupResponse:
         """Run several jobs joined by pipes; cancelling the call cancels them all."""
         with self._until_cut_short():
             known = calls.known()
+            self._untaken.check(known.tenant)
             group = wire_group.to_group(request, self._turns.host.ceilings.wall_time)
             grouping.check(group, self._turns, known)
             queueing = Queueing(size_bytes=request.ByteSize())
@@ -91,7 +96,9 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
                 )
             ]
             result = await grouping.run(group, self._turns, known, queueing, noted)
-            return wire_group.from_result(result)
+            response = wire_group.from_result(result)
+            self._untaken.count(known.tenant, response.ByteSize(), context)
+            return response
 
     async def RunBatch(self, request: pb.RunBatchRequest, context: BatchContext) -> None:  # noqa: N802
         """Run one job over many cases; cancelling the call cancels those that run."""
@@ -110,6 +117,17 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
     ) -> pb.GetHostResponse:
         """Describe this host; needs no slot."""
         return wire.to_host_response(self._turns.host, self._counts())
+
+    def _writing(self, context: AttachContext) -> attaching.Write:
+        """Give what sends an answer of Attach, and counts it until it is taken if it is large."""
+        tenant = calls.known().tenant
+
+        async def write(response: pb.AttachResponse) -> None:
+            if response.HasField("ended"):
+                self._untaken.count(tenant, response.ByteSize(), context)
+            await context.write(response)
+
+        return write
 
     async def _noted(self, index: int, asked: pb.Job, job: Job) -> calls.Call:
         """Give what the audit notes of one of several jobs in a call."""
@@ -151,7 +169,8 @@ class RunnerService(pb_grpc.RunnerServiceServicer):
         return wire.to_response(call.result)
 
     def _admit(self, job: Job, call: calls.Call, *, is_live: bool = False) -> None:
-        """Refuse a job that can never run; else the audit may know its policy."""
+        """Refuse a job that can never run, or not now; else the audit may know its policy."""
+        self._untaken.check(calls.known().tenant)
         if job.terminal is not None and not is_live:
             raise JobError(Violation("terminal", "must be unset: only a live job has one"))
         self._turns.check(job, calls.known(), is_live=is_live)

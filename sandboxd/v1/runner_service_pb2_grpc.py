@@ -92,8 +92,8 @@ class RunnerServiceServicer:
         PreconditionFailure names it, ErrorInfo.metadata has subject and remedy.
         DATA_LOSS: a blob is not on disk as it was stored (reason BLOB_DAMAGED); upload it again.
         RESOURCE_EXHAUSTED: the queue is full (reason QUEUE_FULL), or the caller's places in it are
-        taken (SHARE_EXHAUSTED), or it calls too often (RATE_EXCEEDED); RetryInfo says when a new
-        attempt is worth making.
+        taken (SHARE_EXHAUSTED), or it calls too often (RATE_EXCEEDED), or does not take its answers
+        (ANSWERS_UNTAKEN); RetryInfo says when a new attempt is worth making.
         UNAVAILABLE: this host cannot sandbox now, or is draining (reason DRAINING);
         ErrorInfo.metadata has the remedy.
         CANCELLED, DEADLINE_EXCEEDED: the caller left.

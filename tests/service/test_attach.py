@@ -14,7 +14,7 @@ import pytest
 from post import AT_ONCE, PATIENCE, eventually, marker, posted, sleepers
 
 from sandboxd.client import Client, SyncClient
-from sandboxd.errors import JobError, PreconditionError, RequestError, StreamIdle
+from sandboxd.errors import Busy, JobError, PreconditionError, RequestError, StreamIdle
 from sandboxd.model.job import InputFile, OutputPath, Terminal
 from sandboxd.model.limits import MIB, Limits
 from sandboxd.model.outcome import Exited, LimitExceeded, NotStarted, Signaled
@@ -381,3 +381,28 @@ async def test_a_job_waits_for_its_turn_and_its_input_with_it(tmp_path: Path) ->
 def memory_bytes() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_who_does_not_take_its_answers_gets_no_further_job(
+    post: Post, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(post.server._service._untaken, "_most_bytes", 8 * MIB)  # noqa: SLF001
+    big = OutputPath("big", max_bytes=32 * MIB)
+    script = "head -c 32M /dev/zero > big"
+    async with client.attach(["sh", "-c", script], outputs=(big,)) as program:
+        await eventually(lambda: post.server.admission.held_count == 1)
+        await eventually(lambda: post.server.admission.held_count == 0)
+
+        async def refused() -> bool:
+            try:
+                await client.run(["true"])
+            except Busy as busy:
+                return busy.reason == "ANSWERS_UNTAKEN"
+            return False
+
+        async with asyncio.timeout(PATIENCE):
+            while not await refused():  # noqa: ASYNC110 - the server tells no other way
+                await asyncio.sleep(0.01)
+        assert (await program.result()).files[0].content == bytes(32 * MIB)
+    await eventually(lambda: not post.server._service._untaken._bytes)  # noqa: SLF001
+    assert (await client.run(["true"])).ending == Exited(0)

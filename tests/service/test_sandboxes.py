@@ -409,7 +409,9 @@ async def test_a_program_whose_caller_leaves_a_paused_sandbox_is_gone(sandbox: S
 
 
 async def test_the_time_of_a_program_ends_it_in_a_paused_sandbox_too(sandbox: Sandbox) -> None:
-    async with sandbox.exec(["sleep", marker()], wall_time=timedelta(seconds=0.5)) as program:
+    sleep = marker()
+    async with sandbox.exec(["sleep", sleep], wall_time=timedelta(seconds=0.5)) as program:
+        await eventually(lambda: len(sleepers(sleep)) == 1)
         await sandbox.pause()
         ending = asyncio.ensure_future(program.result())
         await asyncio.sleep(0.7)  # its time goes on

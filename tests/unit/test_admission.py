@@ -286,6 +286,97 @@ async def test_draining_waits_for_those_whom_their_share_holds_back() -> None:
     assert visitors.turns == ["a1", "a2"]
 
 
+async def test_who_needs_several_slots_has_them_all_at_once_and_in_turn() -> None:
+    admission = Admission(3, 10)
+    order: list[str] = []
+
+    async def hold(name: str, tenant: str, until: asyncio.Event, count: int = 1) -> None:
+        async with admission.slot(tenant, count=count):
+            order.append(name)
+            await until.wait()
+
+    first, rest = asyncio.Event(), asyncio.Event()
+    tasks = [asyncio.ensure_future(hold("one", "a", first))]
+    tasks += [asyncio.ensure_future(hold("two", "b", first))]
+    await settle()
+    tasks += [asyncio.ensure_future(hold("three of c", "c", rest, count=3))]
+    await settle()
+    tasks += [asyncio.ensure_future(hold("later", "d", rest))]
+    await settle()
+    assert order == ["one", "two"], "the free slot is kept for who waits for three"
+    assert admission.waiting_count == 4
+    first.set()
+    await settle()
+    assert order == ["one", "two", "three of c"]
+    assert admission.held_count == 3
+    rest.set()
+    await asyncio.gather(*tasks)
+    assert order[-1] == "later"
+    assert admission.held_count == admission.waiting_count == 0
+
+
+async def test_who_waits_for_its_own_slots_holds_nobody_up() -> None:
+    admission = Admission(2, 10)
+    async with admission.slot("a"):
+        group = asyncio.ensure_future(_held_by(admission, "a", 2))
+        await settle()
+        async with asyncio.timeout(1), admission.slot("b"):
+            pass
+        assert not group.done()
+    async with asyncio.timeout(1):
+        await group
+
+
+async def test_a_cancelled_wish_for_several_slots_lets_the_others_go_on() -> None:
+    admission = Admission(2, 10)
+    async with admission.slot("a"):
+        group = asyncio.ensure_future(_held_by(admission, "b", 2))
+        await settle()
+        other = asyncio.ensure_future(_held_by(admission, "c", 1))
+        await settle()
+        assert not other.done()
+        group.cancel()
+        async with asyncio.timeout(1):
+            await other
+    assert admission.held_count == 0
+
+
+async def test_inside_a_tenant_the_highest_priority_comes_first() -> None:
+    admission = Admission(1, 10)
+    order: list[int] = []
+
+    async def hold(priority: int) -> None:
+        async with admission.slot("a", priority=priority):
+            order.append(priority)
+
+    async with admission.slot("b"):
+        tasks = [asyncio.ensure_future(hold(priority)) for priority in (0, 5, -5, 5)]
+        await settle()
+    await asyncio.gather(*tasks)
+    assert order == [5, 5, 0, -5]
+
+
+async def test_who_is_bounded_elsewhere_takes_no_place() -> None:
+    admission = Admission(1, 1)
+    async with admission.slot("a"):
+        waiting = [
+            asyncio.ensure_future(_held_by(admission, "a", 1, is_bounded_elsewhere=True))
+            for _ in range(5)
+        ]
+        waiting.append(asyncio.ensure_future(_held_by(admission, "a", 1)))
+        await settle()
+        with pytest.raises(Busy):
+            await _held_by(admission, "a", 1)
+    await asyncio.gather(*waiting)
+
+
+async def _held_by(
+    admission: Admission, tenant: str, count: int, *, is_bounded_elsewhere: bool = False
+) -> None:
+    async with admission.slot(tenant, count=count, is_bounded_elsewhere=is_bounded_elsewhere):
+        pass
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.booleans()), max_size=40),
     st.integers(1, 3),
