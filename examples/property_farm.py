@@ -17,7 +17,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import sandboxd
-from sandboxd.model.batch import Case, Fault, Rule, has_failed
+from sandboxd.model.batch import Case, Rule, has_failed
+from sandboxd.model.outcome import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,30 +16,37 @@ from typing import TYPE_CHECKING, Any
 from sandboxd.version import __version__
 
 if TYPE_CHECKING:
+    from sandboxd.attached import Attached, Output, SyncAttached
     from sandboxd.client import Client, SyncClient, Tls
     from sandboxd.errors import (
         BlobDamaged,
         Busy,
         CallerError,
+        ConflictError,
         ForbiddenError,
         HostError,
         JobError,
+        NotFoundError,
         PreconditionError,
         RequestError,
         SandboxdError,
         StageError,
+        StreamIdle,
         UnauthenticatedError,
         Violation,
     )
     from sandboxd.local import run
+    from sandboxd.model.batch import Case, Rule, Skipped
     from sandboxd.model.blob import Digest
-    from sandboxd.model.job import InputFile, Job, Network, OutputPath
+    from sandboxd.model.group import End, EndRule, Group, GroupResult, Member, Pipe
+    from sandboxd.model.job import InputFile, Job, Network, OutputPath, Terminal
     from sandboxd.model.limits import Limits
     from sandboxd.model.outcome import (
         Captured,
         Ending,
         EnforcedLimit,
         Exited,
+        Fault,
         FileFault,
         LimitExceeded,
         NotStarted,
@@ -52,55 +59,75 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "sandboxd.attached": ("Attached", "Output", "SyncAttached"),
     "sandboxd.client": ("Client", "SyncClient", "Tls"),
     "sandboxd.errors": (
         *("Busy", "HostError", "JobError", "PreconditionError", "SandboxdError", "StageError"),
         *("BlobDamaged", "CallerError", "ForbiddenError", "RequestError", "UnauthenticatedError"),
-        "Violation",
+        *("ConflictError", "NotFoundError", "StreamIdle", "Violation"),
     ),
     "sandboxd.local": ("run",),
+    "sandboxd.model.batch": ("Case", "Rule", "Skipped"),
     "sandboxd.model.blob": ("Digest",),
-    "sandboxd.model.job": ("InputFile", "Job", "Network", "OutputPath"),
+    "sandboxd.model.group": ("End", "EndRule", "Group", "GroupResult", "Member", "Pipe"),
+    "sandboxd.model.job": ("InputFile", "Job", "Network", "OutputPath", "Terminal"),
     "sandboxd.model.limits": ("Limits",),
     "sandboxd.model.outcome": (
         *("Captured", "Ending", "EnforcedLimit", "Exited", "FileFault", "LimitExceeded"),
         *("NotStarted", "Outcome", "OutputFile", "RunResult", "Signaled", "SyscallDenied"),
-        "Usage",
+        *("Fault", "Usage"),
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Attached",
     "BlobDamaged",
     "Busy",
     "CallerError",
     "Captured",
+    "Case",
     "Client",
+    "ConflictError",
     "Digest",
+    "End",
+    "EndRule",
     "Ending",
     "EnforcedLimit",
     "Exited",
+    "Fault",
     "FileFault",
     "ForbiddenError",
+    "Group",
+    "GroupResult",
     "HostError",
     "InputFile",
     "Job",
     "JobError",
     "LimitExceeded",
     "Limits",
+    "Member",
     "Network",
+    "NotFoundError",
     "NotStarted",
     "Outcome",
+    "Output",
     "OutputFile",
     "OutputPath",
+    "Pipe",
     "PreconditionError",
     "RequestError",
+    "Rule",
     "RunResult",
     "SandboxdError",
     "Signaled",
+    "Skipped",
     "StageError",
+    "StreamIdle",
+    "SyncAttached",
     "SyncClient",
     "SyscallDenied",
+    "Terminal",
     "Tls",
     "UnauthenticatedError",
     "Usage",

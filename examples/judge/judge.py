@@ -81,7 +81,8 @@ class Judge:
         """Judge all solutions of a problem that are written in these languages."""
         async with self._places:
             tests = await make_tests(self._client, problem)
-            program = problem.program and await compiled(self._client, problem.program)
+            source = problem.program
+            program = None if source is None else await compiled(self._client, source)
         checker = Checker(self._client, problem.checker, program)
         return await asyncio.gather(
             *(

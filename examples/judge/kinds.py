@@ -15,8 +15,9 @@ from languages import KIT
 from verdicts import GONE, Run, Verdict, run_of, run_of_check, verdict_of_ending
 
 import sandboxd
-from sandboxd.model.batch import Answer, Case, Fault, Rule, Skipped
+from sandboxd.model.batch import Answer, Case, Rule, Skipped
 from sandboxd.model.group import End, EndRule, Group, Member, MemberResult, Pipe
+from sandboxd.model.outcome import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -31,7 +31,7 @@ def check(group: Group, turns: Turns, known: Known) -> None:
     share = known.caller.share.slots
     most = min(turns.host.slot_count, share or turns.host.slot_count)
     if len(group.members) > most:
-        rule = f"must have at most {most} entries: so many may run at once"
+        rule = f"must have at most {most} entries: so many may run at once (serve --slots)"
         raise RequestError(Violation("members", rule))
     violations: list[Violation] = []
     for index, member in enumerate(group.members):
