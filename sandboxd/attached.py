@@ -141,6 +141,7 @@ class Attached:
         self._words = _Words(first)
         self._timeout = timeout
         self._heard = _Heard()
+        self._sending = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Send the program."""
@@ -189,6 +190,8 @@ class Attached:
             async for answer in self._call:
                 if (output := self._heard.take(answer)) is not None:
                     yield output
+                elif self._heard.result is not None:
+                    await self._say_no_more()
         except grpc.aio.AioRpcError as error:
             raise self._client.error_of(error) from None
 
@@ -206,7 +209,15 @@ class Attached:
     async def _send(self, request: Request) -> None:
         # It may have ended: what is read tells how.
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            await self._call.write(request)
+            async with self._sending:
+                if self._heard.result is None:
+                    await self._call.write(request)
+
+    async def _say_no_more(self) -> None:
+        """End our words before the call ends: gRPC takes one under way for a broken connection."""
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            async with self._sending:
+                await self._call.done_writing()
 
 
 class SyncAttached:
@@ -273,6 +284,8 @@ class SyncAttached:
             for answer in self._call:
                 if (output := self._heard.take(answer)) is not None:
                     yield output
+                elif self._heard.result is not None:
+                    self._send(None)
         except grpc.RpcError:
             raise self._client.error_of(self._call) from None
 
@@ -282,7 +295,7 @@ class SyncAttached:
             pass
         return self._heard.over()
 
-    def _send(self, request: Request) -> None:
+    def _send(self, request: Request | None) -> None:
         while self._call.is_active():  # else it has ended, and what is read tells how
             with suppress(Full):
                 self._unsent.put(request, timeout=LOOK_SECONDS)

@@ -26,6 +26,7 @@ COMMANDS = {
     "blob": "Store, fetch, list and remove blobs of a server.",
     "host": "Show what this host, or a server's, offers and enforces.",
     "setup": "Prepare this host, once, as root; or take that back.",
+    "completion": "Print what a shell needs to complete our commands.",
     "policy": "List, show, check and import seccomp policies.",
 }
 HOST_FAULT = 125

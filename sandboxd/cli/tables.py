@@ -111,6 +111,8 @@ def print_sandbox(sandbox: SandboxInfo) -> None:
         ("cpu time", f"{usage.cpu_time.total_seconds():.3f} s"),
         ("peak memory", f"{usage.peak_memory_bytes} bytes"),
         ("peak processes", str(usage.peak_process_count or "")),
+        ("memory now", f"{usage.memory_bytes} bytes"),
+        ("processes now", str(usage.process_count)),
         ("killed for memory", str(usage.oom_kill_count or "")),
         ("policy", sandbox.policy_digest),
     ):

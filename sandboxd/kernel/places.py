@@ -197,6 +197,18 @@ class SandboxCgroup:
             throttled = timedelta(microseconds=stat.get("throttled_time", 0) // 1000)
         return CgroupUsage(cpu, user, system, peak, peak_processes, oom_kills, throttled, refused)
 
+    def now(self) -> tuple[int | None, int | None]:
+        """Tell the memory in use now, in bytes, and the processes and threads alive now."""
+        memory = processes = None
+        if controller := self._tree.limits_by("memory"):
+            v2 = controller == "cgroup2"
+            name = "memory.current" if v2 else "memory.usage_in_bytes"
+            memory = self._number(UNIFIED if v2 else "memory", name)
+        if controller := self._tree.limits_by("pids"):
+            hierarchy = UNIFIED if controller == "cgroup2" else "pids"
+            processes = self._number(hierarchy, "pids.current")
+        return memory, processes
+
     def remove(self) -> bool:
         """Remove all directories; False when the kernel still holds one (EBUSY): try again."""
         for place in reversed(self._layout.directories):

@@ -22,6 +22,10 @@ class SandboxUsage:
     peak_process_count: int = 0
     """Zero where this host cannot tell."""
     oom_kill_count: int = 0
+    memory_bytes: int = 0
+    """In use now."""
+    process_count: int = 0
+    """Alive now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -196,6 +196,18 @@ class Lasting:
         """Tell what all of its programs have used so far."""
         return self._sandbox.usage()
 
+    def now(self) -> tuple[int, int]:
+        """Tell the memory that they use now, in bytes, and how many processes are alive.
+
+        Where nothing counts, it is what their process tree shows.
+        """
+        memory, processes = self._sandbox.now()
+        if memory is None or processes is None:
+            tree = self._sandbox.tree_usage()
+            memory = memory or (tree.memory_bytes if tree else 0)
+            processes = processes or (tree.process_count if tree else 0)
+        return memory, processes
+
     def end(self, cause: str, limit: str | None = None) -> None:
         """Kill all; programs that run end by this limit, or because somebody wants it.
 

@@ -161,6 +161,10 @@ class Sandbox:
         """Read what the cgroups counted; still there until `destroy`."""
         return self._cgroup.usage()
 
+    def now(self) -> tuple[int | None, int | None]:
+        """Tell the memory in use and the processes alive now; None where they are not counted."""
+        return self._cgroup.now()
+
     async def destroy(self) -> None:
         """End everything and give everything back; returns when the cgroups are gone.
 

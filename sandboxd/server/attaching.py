@@ -28,6 +28,8 @@ HELD_BYTES = MAX_UNREAD_BYTES + 2 * MAX_LIVE_PIECE_BYTES
 """Of input, at the most, for a job that reads none: a piece more, and one in gRPC's hands."""
 FIRST_SECONDS = 60.0
 """In which the first message must come: until then nothing bounds the call."""
+LINGER_SECONDS = 0.2
+"""From the last answer to the call's end, unless the caller ends what it says before."""
 LAST_SECONDS = 60.0
 """In which a piece must be taken when the program has ended: its limits bound the call no more."""
 
@@ -82,6 +84,8 @@ async def attached(
         outbox.put(wire_live.from_end(result))
         outbox.close()
         await _taken(writing, outbox)
+        # A client that still says something when the call ends may take that for a broken one.
+        await asyncio.wait((listening,), timeout=LINGER_SECONDS)
         return result
     finally:
         for task in work:

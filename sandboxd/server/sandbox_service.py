@@ -390,4 +390,5 @@ def _message(kept: _Kept) -> pb.Sandbox:
     message.usage.peak_memory_bytes = used.peak_memory_bytes or 0
     message.usage.peak_process_count = used.peak_process_count or 0
     message.usage.oom_kill_count = used.oom_kill_count
+    message.usage.memory_bytes, message.usage.process_count = lasting.now()
     return message

@@ -111,7 +111,8 @@ class RunnerServiceServicer:
         The call is the job, as in Run. Input is taken only as fast as the program reads it, and a
         caller that reads slowly slows the program, nobody else: gRPC's flow control reaches to its
         pipes. When the caller ends its stream of requests, standard input ends, too; the program runs
-        on. What comes after the program's end is ignored.
+        on. What comes after the program's end is ignored; a caller ends its stream when it has `ended`,
+        at the latest, and then the call ends at once, else a moment later.
 
         Errors: those of Run, by their paths in AttachRequest, and
         INVALID_ARGUMENT: the first message has no job, or a later one has; input comes after its end,

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sandboxd.v1 import runner_service_pb2 as sandboxd_dot_v1_dot_runner__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sandboxd/v1/sandbox_service.proto\x12\x0bsandboxd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a sandboxd/v1/runner_service.proto\"\xdb\x02\n\x14\x43reateSandboxRequest\x12#\n\x06limits\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Limits\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x0c\n\x04root\x18\x03 \x01(\t\x12%\n\x07network\x18\x04 \x01(\x0e\x32\x14.sandboxd.v1.Network\x12\x0f\n\x07require\x18\x05 \x03(\t\x12,\n\tidle_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tlife_time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12=\n\x06labels\x18\x08 \x03(\x0b\x32-.sandboxd.v1.CreateSandboxRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x15\x43reateSandboxResponse\x12%\n\x07sandbox\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.Sandbox\"\xa4\x03\n\x07Sandbox\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x30\n\x06labels\x18\x03 \x03(\x0b\x32 .sandboxd.v1.Sandbox.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10idle_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05usage\x18\x07 \x01(\x0b\x32\x19.sandboxd.v1.SandboxUsage\x12,\n\x08\x65nforced\x18\x08 \x03(\x0b\x32\x1a.sandboxd.v1.EnforcedLimit\x12\x15\n\rpolicy_digest\x18\t \x01(\t\x12\x15\n\rrunning_count\x18\n \x01(\x05\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8a\x01\n\x0cSandboxUsage\x12+\n\x08\x63pu_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11peak_memory_bytes\x18\x02 \x01(\x03\x12\x1a\n\x12peak_process_count\x18\x03 \x01(\x03\x12\x16\n\x0eoom_kill_count\x18\x04 \x01(\x03\"\x1f\n\x11GetSandboxRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x12GetSandboxResponse\x12%\n\x07sandbox\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.Sandbox\"\x84\x01\n\x14ListSandboxesRequest\x12=\n\x06labels\x18\x01 \x03(\x0b\x32-.sandboxd.v1.ListSandboxesRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x15ListSandboxesResponse\x12\'\n\tsandboxes\x18\x01 \x03(\x0b\x32\x14.sandboxd.v1.Sandbox\"\"\n\x14\x44\x65leteSandboxRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteSandboxResponse\"!\n\x13PauseSandboxRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14PauseSandboxResponse\x12%\n\x07sandbox\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.Sandbox\"\"\n\x14ResumeSandboxRequest\x12\n\n\x02id\x18\x01 \x01(\t\">\n\x15ResumeSandboxResponse\x12%\n\x07sandbox\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.Sandbox\"\xfe\x01\n\x0b\x45xecRequest\x12\'\n\x07program\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.ProgramH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12*\n\tstdin_end\x18\x03 \x01(\x0b\x32\x15.sandboxd.v1.StdinEndH\x00\x12)\n\x06signal\x18\x04 \x01(\x0b\x32\x17.sandboxd.v1.SendSignalH\x00\x12.\n\x0bwindow_size\x18\x05 \x01(\x0b\x32\x17.sandboxd.v1.WindowSizeH\x00\x12%\n\x06\x63\x61ncel\x18\x06 \x01(\x0b\x32\x13.sandboxd.v1.CancelH\x00\x42\x07\n\x05input\"\xcc\x03\n\x07Program\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x02 \x03(\t\x12*\n\x03\x65nv\x18\x03 \x03(\x0b\x32\x1d.sandboxd.v1.Program.EnvEntry\x12\x37\n\nsecret_env\x18\x04 \x03(\x0b\x32#.sandboxd.v1.Program.SecretEnvEntry\x12\x19\n\x11working_directory\x18\x05 \x01(\t\x12\x14\n\x0cmerge_stderr\x18\x06 \x01(\x08\x12\'\n\x08terminal\x18\x07 \x01(\x0b\x32\x15.sandboxd.v1.Terminal\x12,\n\twall_time\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x0coutput_bytes\x18\t \x01(\x03H\x00\x88\x01\x01\x12\x16\n\x0estop_on_output\x18\n \x01(\x08\x12\x10\n\x08no_stdin\x18\x0b \x01(\x08\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSecretEnvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\r_output_bytes\"\x8c\x01\n\x0c\x45xecResponse\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.StartedH\x00\x12%\n\x06output\x18\x02 \x01(\x0b\x32\x13.sandboxd.v1.OutputH\x00\x12#\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x12.sandboxd.v1.EndedH\x00\x42\x07\n\x05\x65vent\"N\n\x11WriteFilesRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12%\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x16.sandboxd.v1.InputFile\"\x14\n\x12WriteFilesResponse\"N\n\x10ReadFilesRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12&\n\x05paths\x18\x02 \x03(\x0b\x32\x17.sandboxd.v1.OutputPath\":\n\x11ReadFilesResponse\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.sandboxd.v1.OutputFile2\xf2\x05\n\x0eSandboxService\x12V\n\rCreateSandbox\x12!.sandboxd.v1.CreateSandboxRequest\x1a\".sandboxd.v1.CreateSandboxResponse\x12M\n\nGetSandbox\x12\x1e.sandboxd.v1.GetSandboxRequest\x1a\x1f.sandboxd.v1.GetSandboxResponse\x12V\n\rListSandboxes\x12!.sandboxd.v1.ListSandboxesRequest\x1a\".sandboxd.v1.ListSandboxesResponse\x12V\n\rDeleteSandbox\x12!.sandboxd.v1.DeleteSandboxRequest\x1a\".sandboxd.v1.DeleteSandboxResponse\x12S\n\x0cPauseSandbox\x12 .sandboxd.v1.PauseSandboxRequest\x1a!.sandboxd.v1.PauseSandboxResponse\x12V\n\rResumeSandbox\x12!.sandboxd.v1.ResumeSandboxRequest\x1a\".sandboxd.v1.ResumeSandboxResponse\x12?\n\x04\x45xec\x12\x18.sandboxd.v1.ExecRequest\x1a\x19.sandboxd.v1.ExecResponse(\x01\x30\x01\x12M\n\nWriteFiles\x12\x1e.sandboxd.v1.WriteFilesRequest\x1a\x1f.sandboxd.v1.WriteFilesResponse\x12L\n\tReadFiles\x12\x1d.sandboxd.v1.ReadFilesRequest\x1a\x1e.sandboxd.v1.ReadFilesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sandboxd/v1/sandbox_service.proto\x12\x0bsandboxd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a sandboxd/v1/runner_service.proto\"\xdb\x02\n\x14\x43reateSandboxRequest\x12#\n\x06limits\x18\x01 \x01(\x0b\x32\x13.sandboxd.v1.Limits\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x0c\n\x04root\x18\x03 \x01(\t\x12%\n\x07network\x18\x04 \x01(\x0e\x32\x14.sandboxd.v1.Network\x12\x0f\n\x07require\x18\x05 \x03(\t\x12,\n\tidle_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tlife_time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12=\n\x06labels\x18\x08 \x03(\x0b\x32-.sandboxd.v1.CreateSandboxRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x15\x43reateSandboxResponse\x12%\n\x07sandbox\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.Sandbox\"\xa4\x03\n\x07Sandbox\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x30\n\x06labels\x18\x03 \x03(\x0b\x32 .sandboxd.v1.Sandbox.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10idle_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05usage\x18\x07 \x01(\x0b\x32\x19.sandboxd.v1.SandboxUsage\x12,\n\x08\x65nforced\x18\x08 \x03(\x0b\x32\x1a.sandboxd.v1.EnforcedLimit\x12\x15\n\rpolicy_digest\x18\t \x01(\t\x12\x15\n\rrunning_count\x18\n \x01(\x05\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb7\x01\n\x0cSandboxUsage\x12+\n\x08\x63pu_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11peak_memory_bytes\x18\x02 \x01(\x03\x12\x1a\n\x12peak_process_count\x18\x03 \x01(\x03\x12\x16\n\x0eoom_kill_count\x18\x04 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x03\x12\x15\n\rprocess_count\x18\x06 \x01(\x03\"\x1f\n\x11GetSandboxRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x12GetSandboxResponse\x12%\n\x07sandbox\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.Sandbox\"\x84\x01\n\x14ListSandboxesRequest\x12=\n\x06labels\x18\x01 \x03(\x0b\x32-.sandboxd.v1.ListSandboxesRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x15ListSandboxesResponse\x12\'\n\tsandboxes\x18\x01 \x03(\x0b\x32\x14.sandboxd.v1.Sandbox\"\"\n\x14\x44\x65leteSandboxRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteSandboxResponse\"!\n\x13PauseSandboxRequest\x12\n\n\x02id\x18\x01 \x01(\t\"=\n\x14PauseSandboxResponse\x12%\n\x07sandbox\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.Sandbox\"\"\n\x14ResumeSandboxRequest\x12\n\n\x02id\x18\x01 \x01(\t\">\n\x15ResumeSandboxResponse\x12%\n\x07sandbox\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.Sandbox\"\xfe\x01\n\x0b\x45xecRequest\x12\'\n\x07program\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.ProgramH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12*\n\tstdin_end\x18\x03 \x01(\x0b\x32\x15.sandboxd.v1.StdinEndH\x00\x12)\n\x06signal\x18\x04 \x01(\x0b\x32\x17.sandboxd.v1.SendSignalH\x00\x12.\n\x0bwindow_size\x18\x05 \x01(\x0b\x32\x17.sandboxd.v1.WindowSizeH\x00\x12%\n\x06\x63\x61ncel\x18\x06 \x01(\x0b\x32\x13.sandboxd.v1.CancelH\x00\x42\x07\n\x05input\"\xcc\x03\n\x07Program\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x02 \x03(\t\x12*\n\x03\x65nv\x18\x03 \x03(\x0b\x32\x1d.sandboxd.v1.Program.EnvEntry\x12\x37\n\nsecret_env\x18\x04 \x03(\x0b\x32#.sandboxd.v1.Program.SecretEnvEntry\x12\x19\n\x11working_directory\x18\x05 \x01(\t\x12\x14\n\x0cmerge_stderr\x18\x06 \x01(\x08\x12\'\n\x08terminal\x18\x07 \x01(\x0b\x32\x15.sandboxd.v1.Terminal\x12,\n\twall_time\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x0coutput_bytes\x18\t \x01(\x03H\x00\x88\x01\x01\x12\x16\n\x0estop_on_output\x18\n \x01(\x08\x12\x10\n\x08no_stdin\x18\x0b \x01(\x08\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSecretEnvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\r_output_bytes\"\x8c\x01\n\x0c\x45xecResponse\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.sandboxd.v1.StartedH\x00\x12%\n\x06output\x18\x02 \x01(\x0b\x32\x13.sandboxd.v1.OutputH\x00\x12#\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x12.sandboxd.v1.EndedH\x00\x42\x07\n\x05\x65vent\"N\n\x11WriteFilesRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12%\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x16.sandboxd.v1.InputFile\"\x14\n\x12WriteFilesResponse\"N\n\x10ReadFilesRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12&\n\x05paths\x18\x02 \x03(\x0b\x32\x17.sandboxd.v1.OutputPath\":\n\x11ReadFilesResponse\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.sandboxd.v1.OutputFile2\xf2\x05\n\x0eSandboxService\x12V\n\rCreateSandbox\x12!.sandboxd.v1.CreateSandboxRequest\x1a\".sandboxd.v1.CreateSandboxResponse\x12M\n\nGetSandbox\x12\x1e.sandboxd.v1.GetSandboxRequest\x1a\x1f.sandboxd.v1.GetSandboxResponse\x12V\n\rListSandboxes\x12!.sandboxd.v1.ListSandboxesRequest\x1a\".sandboxd.v1.ListSandboxesResponse\x12V\n\rDeleteSandbox\x12!.sandboxd.v1.DeleteSandboxRequest\x1a\".sandboxd.v1.DeleteSandboxResponse\x12S\n\x0cPauseSandbox\x12 .sandboxd.v1.PauseSandboxRequest\x1a!.sandboxd.v1.PauseSandboxResponse\x12V\n\rResumeSandbox\x12!.sandboxd.v1.ResumeSandboxRequest\x1a\".sandboxd.v1.ResumeSandboxResponse\x12?\n\x04\x45xec\x12\x18.sandboxd.v1.ExecRequest\x1a\x19.sandboxd.v1.ExecResponse(\x01\x30\x01\x12M\n\nWriteFiles\x12\x1e.sandboxd.v1.WriteFilesRequest\x1a\x1f.sandboxd.v1.WriteFilesResponse\x12L\n\tReadFiles\x12\x1d.sandboxd.v1.ReadFilesRequest\x1a\x1e.sandboxd.v1.ReadFilesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,47 +55,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SANDBOX_LABELSENTRY']._serialized_start=452
   _globals['_SANDBOX_LABELSENTRY']._serialized_end=497
   _globals['_SANDBOXUSAGE']._serialized_start=987
-  _globals['_SANDBOXUSAGE']._serialized_end=1125
-  _globals['_GETSANDBOXREQUEST']._serialized_start=1127
-  _globals['_GETSANDBOXREQUEST']._serialized_end=1158
-  _globals['_GETSANDBOXRESPONSE']._serialized_start=1160
-  _globals['_GETSANDBOXRESPONSE']._serialized_end=1219
-  _globals['_LISTSANDBOXESREQUEST']._serialized_start=1222
-  _globals['_LISTSANDBOXESREQUEST']._serialized_end=1354
+  _globals['_SANDBOXUSAGE']._serialized_end=1170
+  _globals['_GETSANDBOXREQUEST']._serialized_start=1172
+  _globals['_GETSANDBOXREQUEST']._serialized_end=1203
+  _globals['_GETSANDBOXRESPONSE']._serialized_start=1205
+  _globals['_GETSANDBOXRESPONSE']._serialized_end=1264
+  _globals['_LISTSANDBOXESREQUEST']._serialized_start=1267
+  _globals['_LISTSANDBOXESREQUEST']._serialized_end=1399
   _globals['_LISTSANDBOXESREQUEST_LABELSENTRY']._serialized_start=452
   _globals['_LISTSANDBOXESREQUEST_LABELSENTRY']._serialized_end=497
-  _globals['_LISTSANDBOXESRESPONSE']._serialized_start=1356
-  _globals['_LISTSANDBOXESRESPONSE']._serialized_end=1420
-  _globals['_DELETESANDBOXREQUEST']._serialized_start=1422
-  _globals['_DELETESANDBOXREQUEST']._serialized_end=1456
-  _globals['_DELETESANDBOXRESPONSE']._serialized_start=1458
-  _globals['_DELETESANDBOXRESPONSE']._serialized_end=1481
-  _globals['_PAUSESANDBOXREQUEST']._serialized_start=1483
-  _globals['_PAUSESANDBOXREQUEST']._serialized_end=1516
-  _globals['_PAUSESANDBOXRESPONSE']._serialized_start=1518
-  _globals['_PAUSESANDBOXRESPONSE']._serialized_end=1579
-  _globals['_RESUMESANDBOXREQUEST']._serialized_start=1581
-  _globals['_RESUMESANDBOXREQUEST']._serialized_end=1615
-  _globals['_RESUMESANDBOXRESPONSE']._serialized_start=1617
-  _globals['_RESUMESANDBOXRESPONSE']._serialized_end=1679
-  _globals['_EXECREQUEST']._serialized_start=1682
-  _globals['_EXECREQUEST']._serialized_end=1936
-  _globals['_PROGRAM']._serialized_start=1939
-  _globals['_PROGRAM']._serialized_end=2399
-  _globals['_PROGRAM_ENVENTRY']._serialized_start=2290
-  _globals['_PROGRAM_ENVENTRY']._serialized_end=2332
-  _globals['_PROGRAM_SECRETENVENTRY']._serialized_start=2334
-  _globals['_PROGRAM_SECRETENVENTRY']._serialized_end=2382
-  _globals['_EXECRESPONSE']._serialized_start=2402
-  _globals['_EXECRESPONSE']._serialized_end=2542
-  _globals['_WRITEFILESREQUEST']._serialized_start=2544
-  _globals['_WRITEFILESREQUEST']._serialized_end=2622
-  _globals['_WRITEFILESRESPONSE']._serialized_start=2624
-  _globals['_WRITEFILESRESPONSE']._serialized_end=2644
-  _globals['_READFILESREQUEST']._serialized_start=2646
-  _globals['_READFILESREQUEST']._serialized_end=2724
-  _globals['_READFILESRESPONSE']._serialized_start=2726
-  _globals['_READFILESRESPONSE']._serialized_end=2784
-  _globals['_SANDBOXSERVICE']._serialized_start=2787
-  _globals['_SANDBOXSERVICE']._serialized_end=3541
+  _globals['_LISTSANDBOXESRESPONSE']._serialized_start=1401
+  _globals['_LISTSANDBOXESRESPONSE']._serialized_end=1465
+  _globals['_DELETESANDBOXREQUEST']._serialized_start=1467
+  _globals['_DELETESANDBOXREQUEST']._serialized_end=1501
+  _globals['_DELETESANDBOXRESPONSE']._serialized_start=1503
+  _globals['_DELETESANDBOXRESPONSE']._serialized_end=1526
+  _globals['_PAUSESANDBOXREQUEST']._serialized_start=1528
+  _globals['_PAUSESANDBOXREQUEST']._serialized_end=1561
+  _globals['_PAUSESANDBOXRESPONSE']._serialized_start=1563
+  _globals['_PAUSESANDBOXRESPONSE']._serialized_end=1624
+  _globals['_RESUMESANDBOXREQUEST']._serialized_start=1626
+  _globals['_RESUMESANDBOXREQUEST']._serialized_end=1660
+  _globals['_RESUMESANDBOXRESPONSE']._serialized_start=1662
+  _globals['_RESUMESANDBOXRESPONSE']._serialized_end=1724
+  _globals['_EXECREQUEST']._serialized_start=1727
+  _globals['_EXECREQUEST']._serialized_end=1981
+  _globals['_PROGRAM']._serialized_start=1984
+  _globals['_PROGRAM']._serialized_end=2444
+  _globals['_PROGRAM_ENVENTRY']._serialized_start=2335
+  _globals['_PROGRAM_ENVENTRY']._serialized_end=2377
+  _globals['_PROGRAM_SECRETENVENTRY']._serialized_start=2379
+  _globals['_PROGRAM_SECRETENVENTRY']._serialized_end=2427
+  _globals['_EXECRESPONSE']._serialized_start=2447
+  _globals['_EXECRESPONSE']._serialized_end=2587
+  _globals['_WRITEFILESREQUEST']._serialized_start=2589
+  _globals['_WRITEFILESREQUEST']._serialized_end=2667
+  _globals['_WRITEFILESRESPONSE']._serialized_start=2669
+  _globals['_WRITEFILESRESPONSE']._serialized_end=2689
+  _globals['_READFILESREQUEST']._serialized_start=2691
+  _globals['_READFILESREQUEST']._serialized_end=2769
+  _globals['_READFILESRESPONSE']._serialized_start=2771
+  _globals['_READFILESRESPONSE']._serialized_end=2829
+  _globals['_SANDBOXSERVICE']._serialized_start=2832
+  _globals['_SANDBOXSERVICE']._serialized_end=3586
 # @@protoc_insertion_point(module_scope)

@@ -76,16 +76,20 @@ class Sandbox(_message.Message):
     def __init__(self, id: _Optional[str] = ..., paused: _Optional[bool] = ..., labels: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., idle_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., usage: _Optional[_Union[SandboxUsage, _Mapping]] = ..., enforced: _Optional[_Iterable[_Union[_runner_service_pb2.EnforcedLimit, _Mapping]]] = ..., policy_digest: _Optional[str] = ..., running_count: _Optional[int] = ...) -> None: ...
 
 class SandboxUsage(_message.Message):
-    __slots__ = ("cpu_time", "peak_memory_bytes", "peak_process_count", "oom_kill_count")
+    __slots__ = ("cpu_time", "peak_memory_bytes", "peak_process_count", "oom_kill_count", "memory_bytes", "process_count")
     CPU_TIME_FIELD_NUMBER: _ClassVar[int]
     PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     PEAK_PROCESS_COUNT_FIELD_NUMBER: _ClassVar[int]
     OOM_KILL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_COUNT_FIELD_NUMBER: _ClassVar[int]
     cpu_time: _duration_pb2.Duration
     peak_memory_bytes: int
     peak_process_count: int
     oom_kill_count: int
-    def __init__(self, cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., peak_memory_bytes: _Optional[int] = ..., peak_process_count: _Optional[int] = ..., oom_kill_count: _Optional[int] = ...) -> None: ...
+    memory_bytes: int
+    process_count: int
+    def __init__(self, cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., peak_memory_bytes: _Optional[int] = ..., peak_process_count: _Optional[int] = ..., oom_kill_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., process_count: _Optional[int] = ...) -> None: ...
 
 class GetSandboxRequest(_message.Message):
     __slots__ = ("id",)

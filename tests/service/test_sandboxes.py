@@ -420,6 +420,22 @@ async def test_the_time_of_a_program_ends_it_in_a_paused_sandbox_too(sandbox: Sa
     assert await said(sandbox, "echo on") == b"on\n"
 
 
+async def test_a_look_tells_what_is_used_now(sandbox: Sandbox) -> None:
+    code = "x = bytearray(40 << 20); print(1, flush=True); input()"
+    async with sandbox.exec(["python3", "-c", code]) as program:
+        async for _ in program:
+            break
+        busy = (await sandbox.info()).usage
+        assert busy.process_count == 1
+        assert 40 * MIB < busy.memory_bytes < 80 * MIB
+        await program.end_input()
+        await program.result()
+    idle = (await sandbox.info()).usage
+    assert idle.process_count == 0
+    assert idle.memory_bytes < 20 * MIB
+    assert idle.peak_memory_bytes > 40 * MIB
+
+
 # --- the end --------------------------------------------------------------------------------------
 
 

@@ -74,3 +74,20 @@ def test_all_output_is_written_though_the_command_ends_at_once() -> None:
     require_sandboxing()
     done = sandboxd("run", "--", "head", "-c", "1000000", "/dev/zero")
     assert (done.returncode, done.stderr, len(done.stdout)) == (0, b"", 1_000_000)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion(shell: str) -> None:
+    ended = sandboxd("completion", shell)
+    assert ended.returncode == 0
+    assert b"_SANDBOXD_COMPLETE" in ended.stdout
+
+
+def test_commands_and_options_are_completed() -> None:
+    def found(*words: str) -> set[str]:
+        line = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        ended = sandboxd(env={"_SANDBOXD_COMPLETE": "bash_complete", **line})
+        return {line.split(",")[1] for line in ended.stdout.decode().splitlines()}
+
+    assert {"run", "attach", "group", "batch", "sandbox", "job"} <= found("sandboxd", "")
+    assert "--memory" in found("sandboxd", "run", "--m")
