@@ -98,10 +98,10 @@ def test_no_solution_is_left_out() -> None:
 
 def test_every_solution_gets_the_verdict_that_it_deserves(server: Daemon) -> None:
     needs("g++", "python3")
-    suffixes = [".cpp", ".py"]
+    suffixes = [".cpp"]
     if ROUNDS > 1:
         needs("javac", "jar")
-        suffixes.append(".java")
+        suffixes += [".py", ".java"]
     languages = [option for suffix in suffixes for option in ("--language", suffix)]
     code, output = run(
         "judge/judge.py", server, *languages, "--parallel", "6", "--rounds", str(ROUNDS)

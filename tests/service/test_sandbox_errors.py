@@ -363,13 +363,22 @@ async def test_every_rpc_of_sandbox_service_resource_exhausted_when_called_too_o
 async def test_create_sandbox_resource_exhausted_when_there_are_as_many_as_may_be(
     post: Post,
 ) -> None:
-    async with Client(post.unix) as client, AsyncExitStack() as stack:
-        for _ in range(64):
+    async with (
+        Client(post.unix) as client,
+        Client(post.tcp) as other,  # another caller, where callers have no names
+        AsyncExitStack() as stack,
+    ):
+        for _ in range(32):
             await stack.enter_async_context(await client.sandboxes.create())
+        with pytest.raises(Busy, match="all of one caller") as caught:
+            await client.sandboxes.create()
+        assert caught.value.reason == "SHARE_EXHAUSTED"
+        for _ in range(32):
+            await stack.enter_async_context(await other.sandboxes.create())
         with pytest.raises(Busy) as caught:
             await client.sandboxes.create()
         assert caught.value.reason == "SANDBOXES_FULL"
-        assert len(await client.sandboxes.list()) == 64
+        assert len(await client.sandboxes.list()) == 32
     async with Client(post.unix) as client, await client.sandboxes.create() as sandbox:
         assert (await client.sandboxes.list())[0].id == sandbox.id
 
