@@ -14,7 +14,7 @@ from sandboxd.v1 import runner_service_pb2 as pb
 from sandboxd.v1 import runner_service_pb2_grpc as pb_grpc
 
 ADDRESS = sys.argv[1]
-COUNT, GROWTH = 60_000, 24 << 20
+COUNT, GROWTH = 20_000, 24 << 20
 DEAF = pb.AttachRequest(job=pb.Job(argv=["/bin/sleep", "60"]))
 FULL = pb.AttachRequest(stdin=b"x" * (1 << 20))
 WORDS = {
@@ -41,7 +41,7 @@ with sandboxd.SyncClient(ADDRESS) as client, grpc.insecure_channel(ADDRESS) as c
             before = resident_bytes()
             # More jobs than run at once: some hear it before their start.
             calls = [
-                stub.Attach(chain([DEAF, FULL, FULL], repeat(word, COUNT)), timeout=4)
+                stub.Attach(chain([DEAF, FULL, FULL], repeat(word, COUNT)), timeout=2)
                 for _ in range(slots + 1)
             ]
             for call in calls:
