@@ -89,7 +89,8 @@ run_example() {
   echo "== examples/$*"
   "$python" "examples/$1" "$address" "${@:2}" || fail "examples/$1 exited with $?"
 }
-run_example judge/judge.py --problem neighbours --problem guess
+# An interpreter under emulation, as in the guests, takes longer than time limits for people allow.
+run_example judge/judge.py --language .cpp --problem neighbours --problem guess
 run_example ci/ci.py
 run_example snippets/snippets.py
 
