@@ -94,6 +94,8 @@ def test_background_processes_stay(house: House) -> None:
         numbers = [int(word) for word in seen if word]
         assert numbers == sorted(numbers)
 
+    using(house, use)
+
 
 def test_several_run_at_once_and_end_each_by_itself(house: House) -> None:
     async def use(shell: Shell) -> None:
