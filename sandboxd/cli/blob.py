@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandboxd.cli.credentials import credential_options, credentials
+from sandboxd.cli.servers import for_a_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sandboxd.blobs import StoredBlob, SyncBlobs
+    from sandboxd.client import SyncClient
     from sandboxd.model.blob import Digest
 
 MISSING = 1
@@ -29,26 +30,20 @@ def command() -> None:
     """Group of the commands about blobs."""
 
 
-def _for_a_server(body: Callable[..., Any]) -> Callable[..., Any]:
+def _with_blobs(body: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that name a server; the command gets our blobs there first."""
 
     @wraps(body)
-    def connected(address: str | None, **options: Any) -> Any:  # noqa: ANN401 - click's options
-        from sandboxd.cli.config import default_socket  # noqa: PLC0415 - `--help` must stay fast
-        from sandboxd.client import SyncClient  # noqa: PLC0415 - the same
+    def with_blobs(client: SyncClient, **options: Any) -> Any:  # noqa: ANN401 - click's options
+        return body(client.blobs, **options)
 
-        ours = {name: options.pop(name) for name in ("token_file", "ca", "cert", "key")}
-        with SyncClient(address or default_socket(), **credentials(ours)) as client:
-            return body(client.blobs, **options)
-
-    option = click.option("--address", help="The server; unset: the one of `sandboxd serve` here.")
-    return option(credential_options(connected))
+    return for_a_server(with_blobs)
 
 
 @command.command("put", help="Store files, - is our input; print each one's digest.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE|-...")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
-@_for_a_server
+@_with_blobs
 def put(blobs: SyncBlobs, files: tuple[str, ...], *, as_json: bool) -> None:
     """Store each file that the server lacks."""
     for name in files:
@@ -64,7 +59,7 @@ def put(blobs: SyncBlobs, files: tuple[str, ...], *, as_json: bool) -> None:
 @click.option("-o", "--output", metavar="FILE", help="Where to; it is there as a whole or not.")
 @click.option("--offset", default=0, type=click.IntRange(min=0), help="The first byte to fetch.")
 @click.option("--limit", type=click.IntRange(min=0), help="How many bytes to fetch at most.")
-@_for_a_server
+@_with_blobs
 def get(blobs: SyncBlobs, digest: str, output: str | None, offset: int, limit: int | None) -> None:
     """Write the bytes as they come."""
     pieces = blobs.get(_parsed(digest), offset=offset, limit=limit)
@@ -76,7 +71,7 @@ def get(blobs: SyncBlobs, digest: str, output: str | None, offset: int, limit: i
 
 @command.command("ls", help="List our blobs.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
-@_for_a_server
+@_with_blobs
 def list_(blobs: SyncBlobs, *, as_json: bool) -> None:
     """Print one line a blob."""
     found = blobs.list()
@@ -90,7 +85,7 @@ def list_(blobs: SyncBlobs, *, as_json: bool) -> None:
 
 @command.command("rm", help="Remove blobs; exit code 1 if one was not there.")
 @click.argument("digests", nargs=-1, required=True, metavar="DIGEST...")
-@_for_a_server
+@_with_blobs
 def remove(blobs: SyncBlobs, digests: tuple[str, ...]) -> int:
     """Remove each, and name those that were not there."""
     code = 0

@@ -40,15 +40,6 @@ static void tell_done(int channel, long long job) {
     if (finish(channel, -1)) broken();
 }
 
-static void tell_undone(int channel, long long job, const struct failure *failure) {
-    begin("undone", NULL);
-    put(",%lld", job);
-    put_text(failure->stage);
-    put(",%d", failure->number);
-    put_text(failure->detail);
-    if (finish(channel, -1)) broken();
-}
-
 static void obey(int channel) {
     struct message message;
     struct failure failure;

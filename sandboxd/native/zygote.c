@@ -139,6 +139,16 @@ static int move_up(int *fd) {
     return 0;
 }
 
+/* Tells that what was asked of a resident was not done. */
+static void tell_undone(int channel, long long job, const struct failure *failure) {
+    begin("undone", NULL);
+    put(",%lld", job);
+    put_text(failure->stage);
+    put(",%d", failure->number);
+    put_text(failure->detail);
+    if (finish(channel, -1)) broken();
+}
+
 /* Tells that a program did not start, though it should have; then there is no more init, either,
  * unless it is a resident: nothing of the program runs. */
 static pid_t lose(int channel, long long job, struct failure *failure) {
@@ -146,12 +156,7 @@ static pid_t lose(int channel, long long job, struct failure *failure) {
         tell_failure(channel, failure);
         _exit(0);
     }
-    begin("undone", NULL);
-    put(",%lld", job);
-    put_text(failure->stage);
-    put(",%d", failure->number);
-    put_text(failure->detail);
-    if (finish(channel, -1)) broken();
+    tell_undone(channel, job, failure);
     return -1;
 }
 

@@ -107,7 +107,7 @@ class JobService(pb_grpc.JobServiceServicer):
             record = await self._threads.do(store.known, known.tenant, asked)
             if record is None:
                 await self._admit(job, asked, known, call)
-                await _digest(request, call)
+                await audit.note_digest(call, runner_pb.RunRequest(job=request.job))
                 record = await self._started(store, known, asked)
         call.job = record.id
         return pb.StartJobResponse(job=await self._told(record))
@@ -266,17 +266,6 @@ def _check_position(store: JobStore, tenant: str, request: pb.WatchJobRequest) -
     if not 0 <= request.position_bytes <= size:
         rule = f"must be from 0 to {size}, what there is"
         raise RequestError(Violation("position_bytes", rule))
-
-
-async def _digest(request: pb.StartJobRequest, call: calls.Call) -> None:
-    """Note the digest of what is asked, if anybody reads the audit."""
-    if not audit.is_on():
-        return
-    asked = runner_pb.RunRequest(job=request.job)
-    if request.ByteSize() > LARGE_BYTES:
-        call.job_digest = await asyncio.to_thread(audit.job_digest, asked)
-    else:
-        call.job_digest = audit.job_digest(asked)
 
 
 def _tenant() -> str:
